@@ -1,0 +1,18 @@
+# Each target is one line that the README shows too.
+PYTHON ?= python3
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv && .venv/bin/pip install --quiet -c constraints.txt -e '.[test]' && touch $@
+
+.PHONY: demo test lint clean
+demo: .venv/installed  ## the main job: one handler found guilty, one proved, with a report
+	.venv/bin/onceproof demo
+
+test: .venv/installed  ## all tests
+	.venv/bin/pytest
+
+lint: .venv/installed  ## the part of the tests that reads the code instead of running it
+	.venv/bin/pytest tests/tidy
+
+clean:
+	rm -rf .venv results/runs

@@ -1,0 +1,40 @@
+"""Faults with honest names: one small file each, with `inject`, `evidence` and `heal`.
+
+A fault counts only with its evidence. `perform` takes one through its life; each stage is in the
+journal before the next begins, so that a dead runner leaves the truth behind. To add a fault,
+write a file with a class that has the three (and `miss`), as `graceful.py` does.
+"""
+
+from cluster.faults.context import Fault, FaultContext
+from cluster.faults.crash import Crash
+from cluster.faults.db_disconnect import DbDisconnect
+from cluster.faults.freeze import Freeze
+from cluster.faults.graceful import Graceful
+from results.errors import ClusterError
+from results.records import Evidence
+
+__all__ = [
+    "Crash",
+    "DbDisconnect",
+    "Fault",
+    "FaultContext",
+    "Freeze",
+    "Graceful",
+    "perform",
+]
+
+
+async def perform(fault: Fault) -> Evidence:
+    """Inject, prove and heal one fault; an incomplete Evidence where it did not come to that.
+
+    ClusterError only when the victim does not come back: then the run cannot go on.
+    """
+    try:
+        await fault.inject()
+    except ClusterError as error:
+        await fault.miss(str(error))
+        return Evidence(facts={}, missing=(f"injected: {error}",))
+    try:
+        return await fault.evidence()
+    finally:
+        await fault.heal()

@@ -1,0 +1,179 @@
+"""What every fault is given, and the shapes of the wire as faults need them.
+
+The protocols repeat the part of `cluster.wire.client` that faults use, so that a fault can be tried
+without a wire and a test can play one. A fault never raises because a proof is missing: what it
+could not show goes into `Evidence.missing`, and the run's verdict draws the conclusion.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from cluster.journal import Journal
+from cluster.place import Place, Replica
+from results.errors import ClusterError
+from results.records import Evidence, Stage
+
+
+class Park(Protocol):
+    """A flight that the wire holds; the fields of `cluster.wire.rules.Park`."""
+
+    @property
+    def hold_id(self) -> str:
+        """Names the hold for `release`."""
+
+    @property
+    def replica(self) -> str:
+        """Whose flight it is."""
+
+    @property
+    def connection(self) -> int:
+        """The wire's number of the connection."""
+
+    @property
+    def backend_pid(self) -> int:
+        """The Postgres process behind the connection."""
+
+    @property
+    def point(self) -> str:
+        """before, before-commit or reply."""
+
+    @property
+    def parked_ns(self) -> int:
+        """When it was parked."""
+
+    @property
+    def sql(self) -> tuple[str, ...]:
+        """Its statements, redacted."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The ids of the traffic in it."""
+
+    @property
+    def others_in_flight(self) -> int:
+        """Other connections of the replica that were busy."""
+
+
+class WireConnection(Protocol):
+    """One open connection in `WireState`."""
+
+    @property
+    def replica(self) -> str:
+        """Whose connection it is."""
+
+    @property
+    def connection(self) -> int:
+        """The wire's number of it."""
+
+    @property
+    def backend_pid(self) -> int:
+        """The Postgres process behind it."""
+
+    @property
+    def state(self) -> str:
+        """I, T or E."""
+
+    @property
+    def in_flight(self) -> bool:
+        """True while an answer is awaited."""
+
+
+class WireState(Protocol):
+    """All open connections at one moment."""
+
+    @property
+    def connections(self) -> Sequence[WireConnection]:
+        """Every one of them."""
+
+
+class WireControl(Protocol):
+    """The wire's client, as far as faults use it."""
+
+    async def release(self, hold_id: str, action: Literal["pass", "drop"]) -> Any:
+        """End a hold; returns when its effect on the server is complete."""
+
+    async def state(self) -> WireState:
+        """The open connections now."""
+
+    async def wait_eof(
+        self, replica: str, connection: int, *, timeout_seconds: float
+    ) -> int | None:
+        """When the client's side of a connection ended; None at the deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultContext:
+    """Where faults happen and how they are written down."""
+
+    place: Place
+    journal: Journal
+    database: str  # DSN of an administrator, directly, not through the wire
+    wire: WireControl | None = None
+
+    async def replica(self, name: str) -> Replica:
+        """The current incarnation of a name; ClusterError when there is none."""
+        for replica in await self.place.replicas():
+            if replica.name == name:
+                return replica
+        raise ClusterError(f"there is no replica {name!r}")
+
+
+class Fault(Protocol):
+    """One fault that happens once. `perform` calls the three in order."""
+
+    fault_id: str
+    kind: str
+    point: str
+
+    async def inject(self) -> None:
+        """Do it; ClusterError when the victim is gone already."""
+
+    async def evidence(self) -> Evidence:
+        """What proves it; never raises for a missing proof."""
+
+    async def heal(self) -> None:
+        """Bring the victim back."""
+
+    async def miss(self, reason: str) -> None:
+        """It could not be injected: let go of whatever is held, and say why."""
+
+
+@dataclass(slots=True)
+class Stages:
+    """Writes the stages of one fault into the journal."""
+
+    context: FaultContext
+    fault_id: str
+    kind: str
+    point: str
+    replica: str
+
+    def note(
+        self, stage: Stage, detail: dict[str, Any] | None = None, evidence: Evidence | None = None
+    ) -> int:
+        """Journal a stage; returns its time."""
+        record = self.context.journal.fault(
+            fault_id=self.fault_id,
+            kind=self.kind,
+            point=self.point,
+            stage=stage,
+            replica=self.replica,
+            detail=detail,
+            evidence=evidence,
+        )
+        return record.at_ns
+
+
+def park_detail(park: Park) -> dict[str, Any]:
+    """What the journal keeps of a park."""
+    return {
+        "hold_id": park.hold_id,
+        "connection": park.connection,
+        "backend_pid": park.backend_pid,
+        "held_point": park.point,
+        "parked_ns": park.parked_ns,
+        "sql": list(park.sql),
+        "keys": list(park.keys),
+        "others_in_flight": park.others_in_flight,
+    }

@@ -1,0 +1,132 @@
+"""SIGSTOP a replica for a while: it keeps its sockets and its locks, and does not know it slept.
+
+This is what a long garbage collection, a paused VM or a starved node looks like. Aimed at a park
+inside a transaction, the held flight is passed on once the victim is frozen: the database answers
+a sleeper, and the transaction stays open with all its locks until the sleeper wakes.
+
+Limits: the proof reads the process table of this machine, so it works for local processes only.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from cluster.faults.backend import DATABASE_ERRORS, server
+from cluster.faults.context import FaultContext, Park, Stages, park_detail
+from cluster.place import Replica
+from results.errors import OnceproofError
+from results.records import Evidence, Stage
+
+_PROOF_SECONDS = 2.0
+_POLL_SECONDS = 0.01
+
+
+@dataclass(slots=True)
+class Freeze:
+    """One freeze of one replica; `heal` thaws it when its time is over."""
+
+    context: FaultContext
+    fault_id: str
+    replica: str
+    frozen_seconds: float
+    park: Park | None = None
+    kind: str = field(default="freeze", init=False)
+    victim: Replica | None = field(default=None, init=False)
+    _begun: float = field(default=0.0, init=False)
+
+    @property
+    def point(self) -> str:
+        """Where it was when it froze."""
+        return "in-transaction" if self.park is not None else "blind"
+
+    @property
+    def _stages(self) -> Stages:
+        return Stages(self.context, self.fault_id, self.kind, self.point, self.replica)
+
+    async def inject(self) -> None:
+        """Freeze it where it is."""
+        self.victim = await self.context.replica(self.replica)
+        if self.park is not None:
+            self._stages.note(Stage.PARKED, park_detail(self.park))
+        self._stages.note(Stage.INTENT, {"identity": self.victim.identity})
+        await self.context.place.freeze(self.victim)
+        self._begun = time.monotonic()
+        self._stages.note(Stage.INJECT, {"identity": self.victim.identity})
+
+    async def evidence(self) -> Evidence:
+        """Stopped, says the kernel; and still in its transaction, says Postgres."""
+        assert self.victim is not None  # perform() asks for evidence only after inject()
+        facts: dict[str, Any] = {"identity": self.victim.identity}
+        missing: list[str] = []
+        status = await _status_becomes(self.victim, stopped=True)
+        facts["process_status"] = status
+        if status != psutil.STATUS_STOPPED:
+            missing.append(f"stopped: the process is {status}")
+        if self.park is not None:
+            await self._look_at_transaction(self.park, facts, missing)
+        evidence = Evidence(facts=facts, missing=tuple(missing))
+        self._stages.note(Stage.EVIDENCE, evidence=evidence)
+        return evidence
+
+    async def heal(self) -> None:
+        """Let it sleep its time, then wake it; wakes it as well when the run is interrupted."""
+        if self.victim is None:
+            return
+        try:
+            await asyncio.sleep(self._begun + self.frozen_seconds - time.monotonic())
+        finally:
+            await self.context.place.thaw(self.victim)
+        status = await _status_becomes(self.victim, stopped=False)
+        slept = round(time.monotonic() - self._begun, 3)
+        self._stages.note(Stage.HEAL, {"process_status": status, "frozen_seconds": slept})
+
+    async def miss(self, reason: str) -> None:
+        """Let go of the park."""
+        if self.park is not None and self.context.wire is not None:
+            try:
+                await self.context.wire.release(self.park.hold_id, "pass")
+            except (OnceproofError, OSError, TimeoutError) as error:
+                reason = f"{reason}; the hold was not released: {error}"
+        self._stages.note(Stage.MISSED, {"reason": reason})
+
+    async def _look_at_transaction(
+        self, park: Park, facts: dict[str, Any], missing: list[str]
+    ) -> None:
+        """Before the flight goes on: it might be the one that ends the transaction."""
+        try:
+            async with server(self.context.database) as postgres:
+                backend = await postgres.backend(park.backend_pid)
+        except DATABASE_ERRORS as error:
+            missing.append(f"in transaction: Postgres could not be asked ({error})")
+        else:
+            if backend is not None:
+                facts.update(backend.facts())
+            if backend is None or not backend.in_transaction:
+                missing.append("in transaction: Postgres saw none open while it was frozen")
+        if self.context.wire is None:
+            missing.append("release: there is no wire")
+            return
+        try:
+            await self.context.wire.release(park.hold_id, "pass")
+        except (OnceproofError, OSError, TimeoutError) as error:
+            missing.append(f"release: {error}")
+
+
+async def _status_becomes(replica: Replica, *, stopped: bool) -> str:
+    """The kernel's word for the process, once it is (or is not) stopped or time is up."""
+    kind, _, rest = replica.identity.partition(":")
+    if kind != "pid":
+        return "not a local process"
+    pid = int(rest.partition(":")[0])
+    deadline = time.monotonic() + _PROOF_SECONDS
+    while True:
+        try:
+            status = str(psutil.Process(pid).status())
+        except psutil.Error:
+            return "gone"
+        if (status == psutil.STATUS_STOPPED) == stopped or time.monotonic() >= deadline:
+            return status
+        await asyncio.sleep(_POLL_SECONDS)

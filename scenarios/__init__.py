@@ -1,0 +1,23 @@
+"""Scenarios: one short readable file each; the machinery is in `scenarios.engine`."""
+
+from results.records import Thresholds
+from scenarios.engine.scenario import (
+    Blind,
+    Burst,
+    Crash,
+    Freeze,
+    InTransaction,
+    Scenario,
+    Traffic,
+)
+
+__all__ = [
+    "Blind",
+    "Burst",
+    "Crash",
+    "Freeze",
+    "InTransaction",
+    "Scenario",
+    "Thresholds",
+    "Traffic",
+]

@@ -1,0 +1,166 @@
+"""The command line: one function per command, each of which calls one function of one module.
+
+Heavy modules are imported inside the commands, so that `onceproof --help` answers at once.
+Results go to standard output, everything else to standard error; `--json` gives one JSON document.
+"""
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scenarios.engine.exits import mapped
+
+CONFIG = click.option(
+    "--config", type=click.Path(path_type=Path), help="onceproof.toml of the service (default: "
+    "./onceproof.toml, else the service that ships with onceproof).",
+)  # fmt: skip
+RUNS = click.option(
+    "--runs", type=click.Path(path_type=Path), help="Where run folders go (default: results/runs "
+    "in a checkout, else ./onceproof-runs).",
+)  # fmt: skip
+SEED = click.option("--seed", type=int, help="Every random choice comes from it; printed.")
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+PROVIDER = click.option(
+    "--provider", type=click.Choice(["honours", "ignores"]), default="honours", show_default=True,
+    help="Whether the fulfillment provider honours idempotency keys.",
+)  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@click.version_option(package_name="onceproof")
+def cli(debug: bool) -> None:
+    """Fires duplicate webhooks at a service, crashes its replicas in the middle of their
+    transactions, and proves from the outside whether every order was fulfilled exactly once.
+
+    \b
+    Examples:
+      onceproof demo                                   the main job on this machine, 30 seconds
+      onceproof list                                   scenarios and strategies
+      onceproof run distinct_ids --strategy article
+      onceproof run ./mine.py --config ./onceproof.toml
+      onceproof check latest                           judge a run again, from its folder
+
+    Exit status: 0 valid, 1 invalid, 2 unknown, 130 interrupted, 254 usage, 255 harness failed.
+    """
+
+
+@cli.command()
+@SEED
+@RUNS
+def demo(seed: int | None, runs: Path | None) -> int:
+    """Find the article's handler guilty and prove the right one; ends with a report.
+
+    Exit status 0 if and only if both verdicts are as expected.
+    """
+    from scenarios.engine.demo import demonstrate
+
+    return asyncio.run(demonstrate(chosen(seed), runs_root(runs)))
+
+
+@cli.command(name="list")
+@CONFIG
+@JSON
+def list_all(config: Path | None, as_json: bool) -> int:
+    """Show the scenarios that ship, and the strategies of the service."""
+    from scenarios.engine.show import show_list
+
+    return show_list(config, as_json=as_json)
+
+
+@cli.command()
+@click.argument("scenario")
+@click.option("--strategy", help="One of the service's strategies (default: its last one).")
+@PROVIDER
+@CONFIG
+@SEED
+@RUNS
+@JSON
+@click.option("--search", is_flag=True, help="Add a short directed search through the wire.")
+def run(
+    scenario: str, strategy: str | None, provider: str, config: Path | None, seed: int | None,
+    runs: Path | None, as_json: bool, search: bool,
+) -> int:  # fmt: skip
+    """Run SCENARIO (a name from `onceproof list`, or the path of a file of yours) and judge it.
+
+    \b
+    Examples:
+      onceproof run distinct_ids --strategy article
+      onceproof run kill_reply_lost --seed 7 --json
+    """
+    from scenarios.engine.show import run_and_show
+
+    return asyncio.run(
+        run_and_show(
+            scenario, strategy, provider, config, chosen(seed), runs_root(runs),
+            as_json=as_json, search=search,
+        )
+    )  # fmt: skip
+
+
+@cli.command()
+@click.argument("run", default="latest")
+@RUNS
+@JSON
+def check(run: str, runs: Path | None, as_json: bool) -> int:
+    """Judge a run again from its folder (a path, a folder's name, or `latest`)."""
+    from scenarios.engine.show import check_and_show
+
+    return check_and_show(run, runs_root(runs), as_json=as_json)
+
+
+@cli.command()
+@click.argument("run", default="latest")
+@RUNS
+def report(run: str, runs: Path | None) -> int:
+    """Write report.html, the chart and junit.xml of a run again."""
+    from scenarios.engine.show import report_again
+
+    return report_again(run, runs_root(runs))
+
+
+@cli.command()
+@RUNS
+@JSON
+def heal(runs: Path | None, as_json: bool) -> int:
+    """End and remove what a run left behind that could not clean up after itself."""
+    from scenarios.engine.show import heal_and_show
+
+    return asyncio.run(heal_and_show(runs_root(runs), as_json=as_json))
+
+
+@cli.command()
+@CONFIG
+@JSON
+def doctor(config: Path | None, as_json: bool) -> int:
+    """Check that this machine has what a run needs, and say what to do where it has not."""
+    from scenarios.engine.doctor import examine
+
+    return asyncio.run(examine(config, as_json=as_json))
+
+
+def chosen(seed: int | None) -> int:
+    """The seed given, or a fresh one; it is printed and stands in the manifest."""
+    return random.SystemRandom().randrange(1_000_000) if seed is None else seed
+
+
+def runs_root(given: Path | None) -> Path:
+    """Where run folders go."""
+    from results.run_folder import default_runs_root
+
+    return given or default_runs_root()
+
+
+def main() -> None:
+    """The entry point: every way out is mapped onto a documented exit status."""
+    arguments: list[str] = sys.argv[1:]
+    result: dict[str, Any] = {"args": arguments, "prog_name": "onceproof", "standalone_mode": False}
+    sys.exit(mapped(lambda: cli.main(**result), debug="--debug" in arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The exit statuses, and the one place that maps every way out of the command onto them.
+
+A harness bug must never read as "the service is guilty": click's own 2 for a usage error and
+Python's 1 for a traceback are both mapped away.
+
+| status | meaning |
+|---|---|
+| 0 | valid (demo: exactly as expected) |
+| 1 | invalid: the service broke its promise |
+| 2 | unknown: the run proved nothing |
+| 130 | interrupted |
+| 254 | usage or configuration |
+| 255 | the harness itself, or the machine, failed |
+"""
+
+import traceback
+from collections.abc import Callable
+
+import click
+
+from results.errors import OnceproofError
+
+INTERRUPTED, USAGE, HARNESS = 130, 254, 255
+
+
+def mapped(command: Callable[[], int | None], *, debug: bool) -> int:
+    """Run `command` and return the exit status for whatever comes of it."""
+    try:
+        return command() or 0
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("Interrupted; everything that was started has been ended.")
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except BaseExceptionGroup as group:
+        return reported(first_cause(group), debug=debug)
+    except Exception as error:  # noqa: BLE001 - this is the last line of defence
+        return reported(error, debug=debug)
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The error that a group of tasks failed with, preferring one that explains itself."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    causes = [first_cause(inner) for inner in error.exceptions]
+    ours = [cause for cause in causes if isinstance(cause, OnceproofError)]
+    return (ours or causes)[0]
+
+
+def reported(error: BaseException, *, debug: bool) -> int:
+    """Say what went wrong; a traceback only with --debug."""
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        say("Interrupted; everything that was started has been ended.")
+        return INTERRUPTED
+    if isinstance(error, OnceproofError):
+        say(f"onceproof: {error}")
+        return error.exit_status
+    say(
+        f"onceproof failed: {type(error).__name__}: {error}. This says nothing of your service. "
+        "Run it again with --debug to see where, then `onceproof heal`."
+    )
+    return HARNESS
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    click.echo(text, err=True)

@@ -1,0 +1,108 @@
+"""What a run is asked to be (`RunPlan`), and its folder from the first byte to the last.
+
+The manifest is written before anything starts, with status `running`: a run that is cut short by
+`kill -9` still has a folder that says what it was, and can be healed and judged.
+"""
+
+import asyncio
+import os
+import platform
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from cluster.lock import RunLock
+from results.records import FORMAT_VERSION, Manifest
+from results.run_folder import RunFolder
+from scenarios.engine.config import ServiceConfig
+from scenarios.engine.scenario import Crash, Fault, InTransaction, Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """One scenario, one strategy, one provider, one seed."""
+
+    name: str
+    scenario: Scenario
+    config: ServiceConfig
+    strategy: str
+    provider: str
+    seed: int
+    runs: Path
+    search: bool = False  # add the short directed search through the wire
+
+    def random(self, purpose: str) -> random.Random:
+        """A generator of its own for each purpose, all of them from the printed seed."""
+        return random.Random(f"{self.seed}:{purpose}")
+
+
+def fault_name(fault: Fault) -> str:
+    """`crash:commit-dropped`, `crash:blind`, `freeze:in-transaction`."""
+    if isinstance(fault, Crash):
+        return f"crash:{fault.at.point if isinstance(fault.at, InTransaction) else 'blind'}"
+    return "freeze:in-transaction"
+
+
+def open_folder(plan: RunPlan) -> RunFolder:
+    """Create the run's folder and its manifest."""
+    asked: Counter[str] = Counter()
+    for fault in plan.scenario.faults:
+        asked[fault_name(fault)] += fault.times
+    now = datetime.now(UTC)
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        run_id="",
+        scenario=plan.name,
+        title=plan.scenario.title,
+        strategy=plan.strategy,
+        provider=plan.provider,
+        seed=plan.seed,
+        started_utc=now.isoformat(timespec="seconds"),
+        wall_ns=time.time_ns(),
+        monotonic_ns=time.monotonic_ns(),
+        status="running",
+        runner_pid=os.getpid(),
+        thresholds=plan.scenario.needs,
+        asked_faults=dict(asked),
+        ledger_queries=tuple(plan.config.ledger_queries()),
+        environment={"python": platform.python_version(), "machine": platform.platform(),
+                     "cores": os.cpu_count() or 0, "onceproof": own_version()},
+    )  # fmt: skip
+    return RunFolder.create(plan.runs, manifest)
+
+
+def own_version() -> str:
+    """The installed version, or a word for a bare checkout."""
+    try:
+        return version("onceproof")
+    except PackageNotFoundError:
+        return "checkout"
+
+
+@asynccontextmanager
+async def closing(plan: RunPlan, folder: RunFolder) -> AsyncIterator[None]:
+    """Hold the run lock, and write into the manifest how the run ended."""
+    status = "failed"
+    try:
+        with RunLock(plan.runs, "local"):
+            yield
+        status = "finished"
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        status = "interrupted"
+        raise
+    finally:
+        folder.write_manifest(replace(folder.read_manifest(), status=status))
+
+
+def note(folder: RunFolder, **environment: object) -> None:
+    """Add facts about the environment to the manifest."""
+    manifest = folder.read_manifest()
+    folder.write_manifest(replace(manifest, environment={**manifest.environment, **environment}))

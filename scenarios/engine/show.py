@@ -1,0 +1,148 @@
+"""What each command shows: tables for people on standard output, one JSON document for programs."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+from results.checker import judge
+from results.junit import write_junit
+from results.report import write_report
+from results.summary import verdict_table, write_summary
+from results.verdict import Verdict
+from rich.console import Console
+from rich.table import Table
+
+from cluster.heal import heal
+from results.card import terminal_card
+from results.charts import draw_timeline
+from results.run_folder import RunFolder
+from results.timeline import Timeline, counterexamples
+from scenarios.engine.catalog import first_line, load_scenario, shipped, unknown
+from scenarios.engine.config import ServiceConfig, find_config, load_config
+from scenarios.engine.plan import RunPlan
+from scenarios.engine.progress import progress
+from scenarios.engine.runner import run
+
+CARDS_MAX = 5
+
+
+def say_json(value: object) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def consoles() -> tuple[Console, Console]:
+    """Results on standard output, progress on standard error; never narrower than a card."""
+    out = Console()
+    if not out.is_terminal:
+        out = Console(width=120)
+    return out, Console(stderr=True)
+
+
+def show_list(config_path: Path | None, *, as_json: bool) -> int:
+    """Scenarios and strategies."""
+    config = load_config(find_config(config_path))
+    scenarios = {name: first_line(path) for name, path in shipped().items()}
+    if as_json:
+        say_json({"scenarios": scenarios, "strategies": config.strategies})
+        return 0
+    console, _ = consoles()
+    for title, rows in (
+        ("Scenarios", scenarios),
+        (f"Strategies of {config.service.name}", config.strategies),
+    ):
+        table = Table(title=title, title_justify="left", box=None, show_header=False)
+        for name, text in rows.items():
+            table.add_row(f"[bold]{name}[/bold]", text)
+        console.print(table)
+    return 0
+
+
+def pick_strategy(config: ServiceConfig, given: str | None) -> str:
+    """The strategy asked for; the last one listed when none is."""
+    if given is None:
+        return list(config.strategies)[-1] if config.strategies else "default"
+    if config.strategies and given not in config.strategies:
+        raise unknown("strategy", given, config.strategies)
+    return given
+
+
+async def run_and_show(
+    scenario_name: str, strategy: str | None, provider: str, config_path: Path | None, seed: int,
+    runs: Path, *, as_json: bool, search: bool,
+) -> int:  # fmt: skip
+    """Run one scenario, write its report, show its verdict."""
+    config = load_config(find_config(config_path))
+    name, scenario = load_scenario(scenario_name)
+    plan = RunPlan(
+        name=name, scenario=scenario, config=config, strategy=pick_strategy(config, strategy),
+        provider=provider, seed=seed, runs=runs, search=search,
+    )  # fmt: skip
+    console, aside = consoles()
+    with progress(aside, f"{name} × {plan.strategy} (seed {seed})") as watch:
+        folder, verdict = await run(plan, watch)
+    present(folder, verdict, console, as_json=as_json)
+    return verdict.validity.exit_status
+
+
+def present(folder: RunFolder, verdict: Verdict, console: Console, *, as_json: bool) -> None:
+    """Write everything a run's folder should hold, and show the verdict."""
+    timelines = write_outputs(folder, verdict)
+    if as_json:
+        say_json(verdict)
+        return
+    console.print(verdict_table([(folder.read_manifest(), verdict)]))
+    for doubt in verdict.doubts:
+        console.print(f"[yellow]unknown:[/yellow] {doubt.sentence} {doubt.knob}", soft_wrap=True)
+    if timelines:
+        console.print(terminal_card(timelines[0]))
+    console.print(f"report: {folder.report}", soft_wrap=True)
+
+
+def write_outputs(folder: RunFolder, verdict: Verdict) -> list[Timeline]:
+    """Chart, report, JUnit and summary; returns the counterexamples, the smallest first."""
+    timelines = counterexamples(folder, verdict, limit=CARDS_MAX)
+    draw_timeline(folder, verdict)
+    write_report(folder, verdict, timelines)
+    write_junit(folder, verdict, timelines)
+    write_summary(folder, verdict, timelines)
+    return timelines
+
+
+def check_and_show(given: str, runs: Path, *, as_json: bool) -> int:
+    """Judge a stored run again."""
+    folder = RunFolder.find(runs, given)
+    verdict = judge(folder)
+    console, _ = consoles()
+    present(folder, verdict, console, as_json=as_json)
+    return verdict.validity.exit_status
+
+
+def report_again(given: str, runs: Path) -> int:
+    """Write a stored run's report again."""
+    folder = RunFolder.find(runs, given)
+    write_outputs(folder, judge(folder))
+    console, _ = consoles()
+    console.print(str(folder.report), soft_wrap=True)
+    return 0
+
+
+async def heal_and_show(runs: Path, *, as_json: bool) -> int:
+    """Heal every run that has a journal and no living runner; 255 if something is left."""
+    report = await heal(runs, run=None)
+    if as_json:
+        say_json(report)
+        return 0 if report.healed else 255
+    console, _ = consoles()
+    for what, names in (
+        ("ended", report.ended),
+        ("removed", report.removed),
+        ("marked interrupted", report.interrupted),
+        ("left alone, its runner lives", report.alive),
+        ("needs you", report.wrong),
+    ):
+        for name in names:
+            console.print(f"{what}: {name}", soft_wrap=True)
+    if report.healed:
+        console.print("Nothing is left behind.")
+    return 0 if report.healed else 255

@@ -1,0 +1,186 @@
+"""The stand of one run: Postgres, wire, witness and replicas, up together and down together.
+
+Everything that a run starts is started here, in one place and in one order, so that one `async
+with` cleans all of it up again. The service is reached only as a stranger's would be: by its
+command lines, its variables and its SELECTs, all of them from its onceproof.toml.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+from cluster.wire.client import Wire
+
+from cluster.journal import Journal
+from cluster.ledgers import LedgerReader
+from cluster.ports import free_port
+from cluster.postgres import Postgres
+from cluster.processes import Processes, ProcessSpec
+from cluster.spawn import Child, module_environment, spawn
+from results.errors import ClusterError
+from results.run_folder import RunFolder
+from scenarios.engine.config import ServiceConfig
+from scenarios.engine.plan import note
+
+HOST = "127.0.0.1"
+Watch = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What a run stands on; every part is up while the context lasts."""
+
+    config: ServiceConfig
+    folder: RunFolder
+    journal: Journal
+    postgres: Postgres
+    dsn: str
+    wire: Wire
+    wire_process: Child
+    witness: Child
+    place: Processes
+    ledger: LedgerReader
+    targets: dict[str, str]  # replica name -> base URL
+    secret: str
+    token: str
+
+
+@asynccontextmanager
+async def standing(
+    config: ServiceConfig,
+    folder: RunFolder,
+    *,
+    strategy: str,
+    provider: str,
+    replicas: int,
+    watch: Watch,
+) -> AsyncIterator[Stand]:
+    """Bring everything up, hand it over, and take it down again whatever happens."""
+    async with AsyncExitStack() as stack:
+        journal = stack.enter_context(Journal(folder.journal))
+        watch("starting Postgres")
+        postgres = await Postgres.start(journal=journal, folder=folder.logs)
+        stack.push_async_callback(postgres.stop)
+        watch(f"Postgres {postgres.version} from {postgres.provider}")
+        token, secret = secrets.token_hex(16), secrets.token_hex(16)
+        wire_process, witness, _ = await asyncio.gather(
+            start_wire(stack, postgres, folder, journal, token),
+            start_witness(stack, folder, journal, token, provider),
+            apply_schema(config, postgres.dsn),
+        )
+        wire = await Wire.connect(HOST, wire_process.port, token)
+        stack.push_async_callback(wire.close)
+        place = Processes(
+            journal=journal,
+            log_folder=folder.logs,
+            on_event=lambda event: watch(f"{event.replica} {event.what} {event.detail}"),
+        )
+        stack.push_async_callback(place.stop_all)
+        ledger = LedgerReader(postgres.dsn, config.ledger_queries(), folder.ledger)
+        stack.push_async_callback(ledger.close)
+        stand = Stand(
+            config=config, folder=folder, journal=journal, postgres=postgres, dsn=postgres.dsn,
+            wire=wire, wire_process=wire_process, witness=witness, place=place, ledger=ledger,
+            targets={}, secret=secret, token=token,
+        )  # fmt: skip
+        watch(f"starting {replicas} replicas of {config.service.name}")
+        await start_replicas(stand, strategy, replicas)
+        note(
+            folder,
+            postgres={"provider": postgres.provider, "version": postgres.version,
+                      **postgres.settings},
+            replicas=replicas,
+        )  # fmt: skip
+        yield stand
+
+
+async def start_wire(
+    stack: AsyncExitStack, postgres: Postgres, folder: RunFolder, journal: Journal, token: str
+) -> Child:
+    """The wire in its own process, in front of the run's Postgres."""
+    child = await spawn(
+        "wire", "cluster.wire",
+        ("--upstream", f"{postgres.host}:{postgres.port}", "--control-port", "0",
+         "--file", str(folder.wire)),
+        environment={"ONCEPROOF_TOKEN": token, "ONCEPROOF_RUN": folder.path.name},
+        journal=journal, log_folder=folder.logs,
+    )  # fmt: skip
+    stack.push_async_callback(child.stop)
+    return child
+
+
+async def start_witness(
+    stack: AsyncExitStack, folder: RunFolder, journal: Journal, token: str, provider: str
+) -> Child:
+    """The witness in its own process, with a store of its own."""
+    child = await spawn(
+        "witness", "cluster.witness",
+        ("--port", "0", "--file", str(folder.witness), "--keys", provider),
+        environment={"ONCEPROOF_TOKEN": token, "ONCEPROOF_RUN": folder.path.name},
+        journal=journal, log_folder=folder.logs,
+    )  # fmt: skip
+    stack.push_async_callback(child.stop)
+    return child
+
+
+async def apply_schema(config: ServiceConfig, dsn: str) -> None:
+    """Run the service's own schema command against the fresh database."""
+    command = config.schema_command()
+    if not command:
+        return
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=module_environment({config.service.database_from: dsn}),
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    if process.returncode:
+        tail = output.decode(errors="replace").strip().splitlines()[-1:]
+        raise ClusterError(
+            f"The service's schema command failed: {' '.join(tail)}. It is `schema` under "
+            "[service] in onceproof.toml."
+        )
+
+
+async def start_replicas(stand: Stand, strategy: str, replicas: int) -> None:
+    """All web replicas and one of each other role, each with a wire port of its own."""
+    service = stand.config.service
+    names = [("web", f"web-{index}") for index in range(replicas)]
+    names += [(role, f"{role}-0") for role in service.roles if role != "web"]
+    specs = []
+    for role, name in names:
+        port = free_port() if role == "web" else 0
+        wire_port = await stand.wire.open_port(name)
+        environment = {
+            service.database_from: through(stand.dsn, wire_port),
+            service.secret_from: stand.secret,
+            service.port_from: str(port),
+            "HOST": HOST,
+            "ONCEPROOF_RUN": stand.folder.path.name,
+        }
+        if service.strategy_from:
+            environment[service.strategy_from] = strategy
+        if service.provider_from:
+            environment[service.provider_from] = f"http://{HOST}:{stand.witness.port}/shipments"
+        url = f"http://{HOST}:{port}" if role == "web" else ""
+        specs.append(
+            ProcessSpec(
+                name=name, role=role, command=stand.config.command(role), url=url,
+                environment=module_environment(environment),
+                ready_path=service.ready if role == "web" else "",
+            )
+        )  # fmt: skip
+        if role == "web":
+            stand.targets[name] = url
+    await asyncio.gather(*(stand.place.start(spec) for spec in specs))
+
+
+def through(dsn: str, port: int) -> str:
+    """The same database, by way of the wire's port."""
+    parts = urlsplit(dsn)
+    user = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{user}@{HOST}:{port}" if user else f"{HOST}:{port}"))

@@ -1,0 +1,14 @@
+"""A replica freezes inside its transaction, is given up for dead, and wakes up again.
+
+A paused virtual machine or a long garbage collection looks like this. The sender times out and
+delivers again to another replica, which waits for the sleeper's locks or passes it by; then the
+sleeper goes on with what it believed to be true.
+"""
+
+from scenarios import Burst, Freeze, Scenario, Traffic
+
+scenario = Scenario(
+    title="A replica freezes mid-transaction and wakes after the sender has given up",
+    traffic=Traffic(orders=400, duplicates=Burst(copies=2, ids="distinct")),
+    faults=[Freeze(times=2)],
+)
