@@ -26,7 +26,7 @@ ROWS_MAX = 2_000_000
 Order = tuple[str, int]
 
 ACTIVITY = """
-    SELECT count(*) FILTER (WHERE xact_start IS NOT NULL) AS open,
+    SELECT count(*) FILTER (WHERE xact_start < clock_timestamp() - interval '250 ms') AS open,
            count(*) FILTER (WHERE wait_event_type = 'Lock') AS waiting
       FROM pg_stat_activity
      WHERE datname = current_database() AND pid <> pg_backend_pid()

@@ -107,7 +107,7 @@ def _listed(timeline: Timeline) -> Table:
 
 # ------------------------------------------------------------------------------ the drawing
 
-ROW, TOP, GUTTER, LANE = 30, 44, 74, 200
+ROW, TOP, GUTTER, LANE = 30, 44, 74, 214
 
 
 class Mark(Struct, frozen=True):

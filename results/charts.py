@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.bundle import Bundle
 from results.records import Delivery, FaultRecord, Outcome, Stage
-from results.verdict import Verdict
+from results.verdict import Validity, Verdict
 from results.wording import headline
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def draw_timeline(bundle: Bundle, verdict: Verdict, folder: Path) -> tuple[Path,
 
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / "timeline.png", folder / "timeline.svg"
-    style = {
+    style: dict[Any, Any] = {
         "svg.hashsalt": bundle.manifest.run_id,
         "svg.fonttype": "none",
         "font.family": "sans-serif",
@@ -77,9 +77,10 @@ def _draw(figure: Any, above: "Axes", below: "Axes", bundle: Bundle, verdict: Ve
     origin_ns = min((item.intent.intended_ns for item in deliveries), default=0)
     length = max((_ended_ns(item) - origin_ns for item in deliveries), default=0) / 1e9
     window = _window_seconds(length)
-    broken = verdict.outcome == "invalid"
+    broken = verdict.validity is Validity.INVALID
     figure.suptitle(
-        headline(verdict, bundle.manifest),
+        printable(headline(verdict)),
+        parse_math=False,
         x=0.012,
         ha="left",
         fontweight="bold",
@@ -164,8 +165,9 @@ def _label_faults(axes: "Axes", faults: Sequence[Fault], length: float) -> None:
         if last >= 0 and begin - last < length / 6:
             continue
         axes.annotate(
-            name,
+            printable(name),
             (begin, 1.0),
+            parse_math=False,
             xycoords=("data", "axes fraction"),
             xytext=(2, 3),
             textcoords="offset points",
@@ -189,9 +191,16 @@ def fault_spans(faults: Sequence[FaultRecord], origin_ns: int, length: float) ->
     return spans
 
 
+def printable(text: str) -> str:
+    """Replace what has no glyph: a hostile name must not break the drawing or the SVG's XML."""
+    return "".join(char if char.isprintable() and char < "\u3000" else "\ufffd" for char in text)
+
+
 def _window_seconds(length: float) -> float:
     """About 60 windows, of a length that a person would choose."""
-    return next((step for step in (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30) if length <= step * 60), 60)
+    return next(
+        (step for step in (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30) if length <= step * 60), 60
+    )
 
 
 def _ended_ns(item: Delivery) -> int:

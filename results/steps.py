@@ -1,9 +1,11 @@
 """The shapes of a timeline: a step, its kind, and all steps of one order. No logic but offsets."""
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
 
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}$", re.IGNORECASE)
 SENDER, POSTGRES, WITNESS = "sender", "Postgres", "witness"
 
 
@@ -54,5 +56,5 @@ class Timeline(Struct, frozen=True, kw_only=True):
 
 
 def short(identifier: str) -> str:
-    """The first eight characters of a UUID, enough to tell the ids of one order apart."""
-    return identifier if len(identifier) <= 10 else identifier[:8]
+    """The first block of a UUID, enough to tell the ids of one order apart; else all of it."""
+    return identifier[:8] if _UUID.match(identifier) else identifier

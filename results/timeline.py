@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from results.bundle import Bundle
 from results.narrative import tell
 from results.records import (
     ConnectionTrace,
@@ -32,8 +33,9 @@ from results.records import (
 )
 from results.steps import POSTGRES, SENDER, WITNESS, Kind, Step, Timeline, short
 from results.transactions import Transaction, blocked_by, describe, transactions_of_order
+from results.verdict import Anomaly, Verdict
 
-__all__ = ["Kind", "Step", "Timeline", "build_timeline"]
+__all__ = ["Kind", "Step", "Timeline", "build_timeline", "counterexamples", "explain"]
 
 MAX_STEPS = 60  # a card longer than this convinces nobody; `omitted` says what was left out
 
@@ -199,3 +201,40 @@ def _fault_steps(
 
 def _crash(at_ns: int, lane: str, text: str) -> Step:
     return Step(at_ns=at_ns, until_ns=at_ns, lane=lane, kind=Kind.CRASH, text=text)
+
+
+def counterexamples(bundle: Bundle, verdict: Verdict, limit: int = 3) -> list[Timeline]:
+    """For each code found that no other one implies, the story of its simplest order.
+
+    Simplest is the fewest deliveries, then the fewest provider calls, then the smallest id. A
+    code that concerns the stock and no order has no story. At most `limit` timelines.
+    """
+    stories: list[Timeline] = []
+    for anomalies in verdict.by_code().values():
+        primary = [item for item in anomalies if item.order_id and not item.implied_by]
+        if not primary or len(stories) >= limit:
+            continue
+        chosen = min(primary, key=lambda item: _length(bundle, item))
+        stories.append(explain(bundle, chosen))
+    return stories
+
+
+def explain(bundle: Bundle, anomaly: Anomaly) -> Timeline:
+    """Tell the story of one anomaly's order."""
+    return build_timeline(
+        anomaly.order_id,
+        anomaly.name,
+        deliveries=bundle.history.deliveries,
+        statements=bundle.statements,
+        calls=bundle.calls,
+        connections=bundle.connections,
+        holds=bundle.holds,
+        faults=bundle.faults,
+        detail=anomaly.message,
+    )
+
+
+def _length(bundle: Bundle, anomaly: Anomaly) -> tuple[int, int, int]:
+    key = (anomaly.shop, anomaly.order_id)
+    deliveries = bundle.history.by_order.get(key, ())
+    return len(deliveries), len(bundle.effects.get(key, ())), anomaly.order_id

@@ -21,7 +21,7 @@ _WRITE = re.compile(
     r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+(?:ONLY\s+)?\"?([\w.]+)", re.IGNORECASE
 )
 _LOCKING = re.compile(r"\bFOR\s+(NO\s+KEY\s+)?UPDATE\b(\s+SKIP\s+LOCKED)?", re.IGNORECASE)
-_CLAUSE = re.compile(r"\bON\s+CONFLICT\b.*|\bFOR\s+(NO\s+KEY\s+)?UPDATE\b", re.IGNORECASE)
+_CLAUSE = re.compile(r"\b(DO|FOR(\s+NO\s+KEY)?)\s+UPDATE\b", re.IGNORECASE)
 _READ = re.compile(r"\bFROM\s+(?:ONLY\s+)?\"?([\w.]+)", re.IGNORECASE)
 _ROWS = re.compile(r"^(?:INSERT 0|UPDATE|DELETE|MERGE) (\d+)$")
 
@@ -54,8 +54,8 @@ class Transaction(Struct, frozen=True, kw_only=True):
 
     @property
     def writes(self) -> tuple[StatementTrace, ...]:
-        """Its flights that changed at least one row, by their command tags."""
-        return tuple(flight for flight in self.flights if rows_written(flight))
+        """Its flights that wrote: a row or more by their tags, or a CTE whose tag cannot say."""
+        return tuple(flight for flight in self.flights if wrote(flight))
 
 
 def describe(sql: str) -> str:
@@ -68,7 +68,8 @@ def describe(sql: str) -> str:
     )
     if writes:
         clause = " ON CONFLICT" if re.search(r"\bON\s+CONFLICT\b", sql, re.IGNORECASE) else ""
-        return " + ".join(writes) + clause
+        more = f" + {len(writes) - 1} more writes" if len(writes) > 2 else ""
+        return (writes[0] + more if more else " + ".join(writes)) + clause
     read = _READ.search(sql)
     if read:
         lock = _LOCKING.search(sql)
@@ -78,8 +79,7 @@ def describe(sql: str) -> str:
 
 def _targets(sql: str) -> list[tuple[str, str]]:
     """(verb, table) of each write in a statement; `DO UPDATE SET`, `FOR UPDATE` are none."""
-    found = _WRITE.findall(_CLAUSE.sub("", sql))
-    return [(verb, table) for verb, table in found if table.upper() not in ("SET", "SKIP")]
+    return _WRITE.findall(_CLAUSE.sub("", sql))
 
 
 def written_tables(flight: StatementTrace) -> tuple[str, ...]:
@@ -102,6 +102,14 @@ def rows_written(flight: StatementTrace) -> int:
     """How many rows its command tags say that it wrote; a CTE counts by the tag it ends with."""
     counts = (_ROWS.match(tag) for tag in flight.tags)
     return sum(int(match[1]) for match in counts if match)
+
+
+def wrote(flight: StatementTrace) -> bool:
+    """True when its tags count a written row, or its text writes beneath a SELECT (a CTE)."""
+    if rows_written(flight):
+        return True
+    beneath = any(tag.startswith("SELECT") for tag in flight.tags)
+    return beneath and not flight.sqlstate and bool(written_tables(flight))
 
 
 def transactions(statements: Iterable[StatementTrace]) -> list[Transaction]:

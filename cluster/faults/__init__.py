@@ -10,7 +10,7 @@ from cluster.faults.crash import Crash
 from cluster.faults.db_disconnect import DbDisconnect
 from cluster.faults.freeze import Freeze
 from cluster.faults.graceful import Graceful
-from results.errors import ClusterError
+from results.errors import OnceproofError
 from results.records import Evidence
 
 __all__ = [
@@ -31,10 +31,14 @@ async def perform(fault: Fault) -> Evidence:
     """
     try:
         await fault.inject()
-    except ClusterError as error:
+    except OnceproofError as error:
         await fault.miss(str(error))
         return Evidence(facts={}, missing=(f"injected: {error}",))
     try:
-        return await fault.evidence()
-    finally:
+        evidence = await fault.evidence()
+    except Exception:
         await fault.heal()
+        raise
+    # A cancelled run does not wait here: `Processes.stop_all` thaws and ends everything.
+    await fault.heal()
+    return evidence

@@ -13,6 +13,7 @@ the signal. An aimed one also: the wire saw the victim's end of the connection a
 the Postgres backend is gone.
 """
 
+import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -72,8 +73,11 @@ class Crash:
         else:
             await self._look_at_wire()
         self._stages.note(Stage.INTENT, {"identity": self.victim.identity, **self._facts})
+        self._killed_ns = time.monotonic_ns()
         await self.context.place.crash(self.victim)
-        self._killed_ns = self._stages.note(Stage.INJECT, {"identity": self.victim.identity})
+        self._stages.note(
+            Stage.INJECT, {"identity": self.victim.identity, "killed_ns": self._killed_ns}
+        )
 
     async def evidence(self) -> Evidence:
         """Wait for the death, release what is held, and ask Postgres what became of it."""
@@ -153,6 +157,7 @@ class Crash:
             identity=death.identity,
             signal=death.signal,
             exit_code=death.exit_code,
+            killed_ns=self._killed_ns,
             died_ns=death.at_ns,
         )
         if death.identity != self.victim.identity:
@@ -175,8 +180,8 @@ class Crash:
         self._facts["eof_ns"] = eof_ns
         if eof_ns is None:
             self._missing.append("eof: the wire did not see the victim's connection end")
-        elif eof_ns < park.parked_ns:
-            self._missing.append("eof: the connection had ended before it was parked")
+        elif eof_ns < self._killed_ns:
+            self._missing.append("eof: the victim's connection had ended before the kill")
 
     async def _release(self, park: Park, death: Death | None) -> None:
         action = _RELEASE[self.point]

@@ -59,6 +59,7 @@ CATALOGUE: dict[str, Entry] = {
 IMPLIES: dict[str, tuple[str, ...]] = {
     "A1": ("A8",),  # two rows that ship also move the stock twice
     "A2": ("A3",),  # what never came to be was not there at the first look either
+    "A5": ("A3",),  # an order that is torn for good lacks what its acknowledgement promised
     "A9": ("A2", "A3"),  # retries end at the dedupe record, so the work is never done
 }
 

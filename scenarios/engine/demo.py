@@ -9,14 +9,13 @@ first is invalid by a duplicate shipment and the second is valid.
 from dataclasses import replace
 from pathlib import Path
 
-from results.report import write_demo_report
-from results.summary import verdict_table
-from results.verdict import Validity, Verdict
-
-from results.card import terminal_card
+from results.card import Card
 from results.records import Thresholds
+from results.report import write_demo_report
 from results.run_folder import RunFolder
+from results.summary import verdict_table
 from results.timeline import Timeline
+from results.verdict import Validity, Verdict
 from scenarios.distinct_ids import scenario as distinct_ids
 from scenarios.engine.config import OWN_CONFIG, load_config
 from scenarios.engine.plan import RunPlan
@@ -58,13 +57,13 @@ async def demonstrate(seed: int, runs: Path) -> int:
             shown.append((folder, verdict, write_outputs(folder, verdict)))
     (_, guilty, timelines), (_, innocent, _) = shown
     if timelines:
-        console.print(terminal_card(timelines[0]))
+        console.print(Card(timelines[0]))
     console.print(
         verdict_table([(folder.read_manifest(), verdict) for folder, verdict, _ in shown])
     )
     for _, verdict, _ in shown:
         for doubt in verdict.doubts:
-            console.print(f"unknown: {doubt.sentence} {doubt.knob}", soft_wrap=True)
+            console.print(f"unknown: {doubt.message} {doubt.knob}", soft_wrap=True)
     report = write_demo_report(shown, runs / f"demo-{seed}.html")
     console.print(f"report: {report}", soft_wrap=True)
     as_expected = (

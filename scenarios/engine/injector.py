@@ -8,12 +8,10 @@ is always somebody left to answer. Order and moments come from the run's seed.
 import asyncio
 import time
 
-from cluster.faults.context import FaultContext
-from cluster.faults.crash import CrashFault
-from cluster.faults.freeze import FreezeFault
 from cluster.wire.client import Park
 from cluster.wire.rules import Rule
 
+from cluster import faults
 from cluster.place import Replica
 from results.records import Stage
 from scenarios.engine.plan import RunPlan
@@ -61,8 +59,8 @@ class Injector:
         self._ended = traffic_ended
         self._random = plan.random("moments")
         self._busy: set[str] = set()
-        self._context = FaultContext(
-            place=stand.place, wire=stand.wire, dsn=stand.dsn, journal=stand.journal
+        self._context = faults.FaultContext(
+            place=stand.place, journal=stand.journal, database=stand.dsn, wire=stand.wire
         )
 
     async def inject(self, fault_id: str, fault: Fault) -> None:
@@ -88,11 +86,10 @@ class Injector:
         self, fault_id: str, fault: Fault, point: str, victim: Replica, park: Park | None
     ) -> None:
         if isinstance(fault, Crash):
-            await CrashFault(self._context).run(fault_id, point, victim, park)
+            await faults.perform(faults.Crash(self._context, fault_id, point, victim.name, park))
         else:
-            assert park is not None
-            await FreezeFault(self._context).run(
-                fault_id, victim, park, frozen_seconds=fault.frozen_seconds
+            await faults.perform(
+                faults.Freeze(self._context, fault_id, victim.name, fault.frozen_seconds, park)
             )
 
     async def _park(

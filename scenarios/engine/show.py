@@ -4,19 +4,19 @@ import sys
 from pathlib import Path
 
 import msgspec
-from results.checker import judge
-from results.junit import write_junit
-from results.report import write_report
-from results.summary import verdict_table, write_summary
-from results.verdict import Verdict
 from rich.console import Console
 from rich.table import Table
 
 from cluster.heal import heal
-from results.card import terminal_card
+from results.card import Card
 from results.charts import draw_timeline
+from results.checker import judge
+from results.junit import write_junit
+from results.report import write_report
 from results.run_folder import RunFolder
-from results.timeline import Timeline, counterexamples
+from results.summary import markdown_summary, verdict_table
+from results.timeline import Timeline, counterexamples, explain
+from results.verdict import Verdict
 from scenarios.engine.catalog import first_line, load_scenario, shipped, unknown
 from scenarios.engine.config import ServiceConfig, find_config, load_config
 from scenarios.engine.plan import RunPlan
@@ -93,19 +93,25 @@ def present(folder: RunFolder, verdict: Verdict, console: Console, *, as_json: b
         return
     console.print(verdict_table([(folder.read_manifest(), verdict)]))
     for doubt in verdict.doubts:
-        console.print(f"[yellow]unknown:[/yellow] {doubt.sentence} {doubt.knob}", soft_wrap=True)
+        console.print(f"[yellow]unknown:[/yellow] {doubt.message} {doubt.knob}", soft_wrap=True)
     if timelines:
-        console.print(terminal_card(timelines[0]))
+        console.print(Card(timelines[0]))
     console.print(f"report: {folder.report}", soft_wrap=True)
 
 
 def write_outputs(folder: RunFolder, verdict: Verdict) -> list[Timeline]:
     """Chart, report, JUnit and summary; returns the counterexamples, the smallest first."""
-    timelines = counterexamples(folder, verdict, limit=CARDS_MAX)
-    draw_timeline(folder, verdict)
+    bundle = folder.load()
+    timelines = counterexamples(bundle, verdict, limit=CARDS_MAX)
+    directed = bundle.manifest.environment.get("directed_order")
+    for anomaly in verdict.anomalies:
+        if anomaly.order_id == directed and not anomaly.implied_by:
+            timelines = [explain(bundle, anomaly), *timelines[1:]]
+            break
+    draw_timeline(bundle, verdict, folder.charts)
     write_report(folder, verdict, timelines)
-    write_junit(folder, verdict, timelines)
-    write_summary(folder, verdict, timelines)
+    write_junit(folder.junit, [(verdict, timelines)])
+    folder.summary.write_text(markdown_summary([(verdict, timelines)]))
     return timelines
 
 

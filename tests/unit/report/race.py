@@ -1,17 +1,27 @@
 """A planted race of the article's handler: two webhook ids of one order, on two replicas."""
 
+import random
+
+from msgspec.structs import replace
+
+from results.anomalies.catalogue import anomaly
+from results.bundle import Bundle
 from results.records import (
+    FORMAT_VERSION,
     Completion,
     Delivery,
     Evidence,
     FaultRecord,
     Intent,
     Line,
+    Manifest,
     Outcome,
     ProviderCall,
     Stage,
     StatementTrace,
+    Thresholds,
 )
+from results.verdict import Coverage, Doubt, FaultCount, Finding, NotJudged, Validity, Verdict
 
 ORDER = 910000420000000017
 FIRST, SECOND = "aaaa1111-0000-4000-8000-000000000001", "bbbb2222-0000-4000-8000-000000000002"
@@ -163,3 +173,83 @@ def crash(kind: str = "crash", replica: str = "web-1", ms: float = 22.7) -> list
         record(Stage.INJECT, 0),
         record(Stage.EVIDENCE, 1),
     ]
+
+
+def manifest(**changes: object) -> Manifest:
+    fields: dict[str, object] = {
+        "format_version": FORMAT_VERSION,
+        "run_id": "20261124T000000Z-distinct_ids-article-7",
+        "scenario": "distinct_ids",
+        "title": "Two webhook ids for one order, released together",
+        "strategy": "article",
+        "provider": "honours",
+        "seed": 7,
+        "started_utc": "2026-11-24T00:00:00Z",
+        "wall_ns": 1_795_000_000_000_000_000,
+        "monotonic_ns": ORIGIN_NS,
+        "status": "finished",
+        "runner_pid": 1,
+        "thresholds": Thresholds(),
+        "asked_faults": {"crash:commit-dropped": 1},
+        "environment": {"postgres": {"version": "18.1"}, "python": "3.11"},
+    }
+    return Manifest(**(fields | changes))  # type: ignore[arg-type]
+
+
+def bundle(*, swarm: int = 0, **changes: object) -> Bundle:
+    """The race, and `swarm` further deliveries of other orders over about ten seconds."""
+    chance = random.Random(7)
+    mine = deliveries()
+    for n in range(swarm):
+        sent = chance.random() * 10_000
+        took = chance.lognormvariate(1.6, 0.5) + (900 if 4000 < sent < 4700 else 0)
+        status = 200 if took < 800 else 503
+        other = delivery(f"w{n}", "web-0", sent, sent + took, status)
+        order = replace(other.intent, order_id=ORDER + 1 + n)
+        mine.append(replace(other, intent=order))
+    fields: dict[str, object] = {
+        "manifest": manifest(),
+        "intents": tuple(item.intent for item in mine),
+        "completions": tuple(item.completion for item in mine if item.completion),
+        "calls": tuple(calls()),
+        "statements": tuple(statements()),
+        "faults": tuple(crash(ms=4000)),
+    }
+    return Bundle(**(fields | changes))  # type: ignore[arg-type]
+
+
+def verdict(validity: Validity = Validity.INVALID, **changes: object) -> Verdict:
+    counts = {"crash:commit-dropped": FaultCount(asked=1, parked=1, fired=1, evidenced=1)}
+    guilty = validity is Validity.INVALID
+    message = f"Order {ORDER} was shipped 2 times."
+    fields: dict[str, object] = {
+        "run_id": manifest().run_id,
+        "scenario": "distinct_ids",
+        "title": manifest().title,
+        "strategy": "article",
+        "provider": "honours",
+        "seed": 7,
+        "validity": validity,
+        "sentence": "1 of 412 orders was shipped twice.",
+        "anomalies": (anomaly("A1", ("onceproof-demo.myshopify.com", ORDER), message, at(47)),)
+        if guilty
+        else (),
+        "totals": {"A1": 1} if guilty else {},
+        "not_judged": (NotJudged(code="A6", name="stuck-order", reason="not written yet"),),
+        "findings": (Finding(name="spurious-5xx", count=3, message="A retry healed each."),),
+        "doubts": (Doubt(cause="no overlap", message="0 groups overlapped.", knob="More copies."),)
+        if validity is Validity.UNKNOWN
+        else (),
+        "coverage": Coverage(
+            orders=412,
+            deliveries=824,
+            duplicate_groups=412,
+            overlapping_groups=311,
+            faults=counts,
+            exposures=312,
+            bound=None if guilty else 3 / 312,
+            effects=413,
+            snapshots=20,
+        ),
+    }
+    return Verdict(**(fields | changes))  # type: ignore[arg-type]

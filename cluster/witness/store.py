@@ -1,0 +1,73 @@
+"""What the witness remembers: every call in a file, before its answer; keys and effects in memory.
+
+A line is one `write(2)` to a file opened for appending, so a `kill -9` of the witness tears at
+most the last line. Memory is bounded by `EFFECTS_MAX`; beyond it the witness refuses, it does not
+forget: a forgotten key would be an invented duplicate.
+"""
+
+import os
+import time
+import uuid
+from collections import defaultdict
+from pathlib import Path
+
+import msgspec
+
+from results.errors import HarnessError
+from results.records import Line, ProviderCall, ProviderReply, Record
+
+EFFECTS_MAX = 5_000_000
+Order = tuple[str, int]
+
+
+class Store:
+    """The calls and effects of one provider."""
+
+    def __init__(self, file: Path, *, honours_keys: bool) -> None:
+        self._honours_keys = honours_keys
+        self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._by_key: dict[str, str] = {}
+        self._effects: dict[Order, list[str]] = defaultdict(list)
+        self._count = 0
+
+    def ship(
+        self, shop: str, order_id: int, lines: tuple[Line, ...], key: str | None
+    ) -> tuple[str, str, bool]:
+        """Record one call; returns (call id, shipment id, whether it is a new shipment)."""
+        known = self._by_key.get(key) if key is not None and self._honours_keys else None
+        if known is None and self._count >= EFFECTS_MAX:
+            raise HarnessError("The witness is full. Use fewer orders in one run.")
+        shipment = known or f"shipment-{uuid.uuid4().hex[:16]}"
+        call_id = uuid.uuid4().hex
+        self._write(
+            ProviderCall(
+                call_id=call_id, at_ns=time.monotonic_ns(), shop=shop, order_id=order_id,
+                key=key, lines=lines, effect_id=None if known else shipment,
+            )
+        )  # fmt: skip
+        if known is None:
+            self._count += 1
+            self._effects[(shop, order_id)].append(shipment)
+            if key is not None:
+                self._by_key[key] = shipment
+        return call_id, shipment, known is None
+
+    def replied(self, call_id: str, status: int | None) -> None:
+        """Record how a call was answered; None: not at all."""
+        self._write(ProviderReply(call_id=call_id, at_ns=time.monotonic_ns(), status=status))
+
+    def effects(self, order_id: int) -> list[str]:
+        """The shipments of an order id, of every shop."""
+        return [
+            shipment
+            for (_, order), shipments in self._effects.items()
+            if order == order_id
+            for shipment in shipments
+        ]
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _write(self, record: Record) -> None:
+        os.write(self._file, msgspec.json.encode(record) + b"\n")

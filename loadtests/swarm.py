@@ -1,0 +1,98 @@
+"""Starts Locust as a process of its own and waits for it; never imports it.
+
+Importing Locust monkey-patches the interpreter, so the border is a process and the history files.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from results.errors import HarnessError
+
+ROOT = Path(__file__).resolve().parents[1]
+SECRET_VARIABLE = "SHOPIFY_SHARED_SECRET"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmPlan:
+    """What the swarm is to send, and where to."""
+
+    orders: int
+    per_second: float
+    copies: int
+    ids: str
+    seed: int
+    retries: int
+    retry_time_scale: float
+    create_first: bool
+    users: int
+    targets: Mapping[str, str]
+    history: Path
+
+    def arguments(self) -> tuple[str, ...]:
+        """Locust's command line; the secret is not on it."""
+        targets = ",".join(f"{name}={url}" for name, url in self.targets.items())
+        return (
+            "-f", str(ROOT / "loadtests" / "locustfile.py"), "--headless", "--only-summary",
+            "-u", str(self.users), "-r", str(self.users),
+            "--host", next(iter(self.targets.values())),
+            "--orders", str(self.orders), "--rate", str(self.per_second),
+            "--copies", str(self.copies), "--ids", self.ids, "--seed", str(self.seed),
+            "--attempts", str(self.retries + 1), "--time-scale", repr(self.retry_time_scale),
+            "--create-first", str(int(self.create_first)), "--targets", targets,
+            "--history", str(self.history),
+        )  # fmt: skip
+
+
+class Swarm:
+    """One running Locust."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    @classmethod
+    async def start(
+        cls, plan: SwarmPlan, *, secret: str, log: Path, environment: Mapping[str, str]
+    ) -> "Swarm":
+        """Start it in a session of its own; the history appears in `plan.history`."""
+        with log.open("ab") as sink:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "locust", *plan.arguments(),
+                stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink,
+                env={**os.environ, "PYTHONPATH": str(ROOT), SECRET_VARIABLE: secret, **environment},
+                start_new_session=True,
+            )  # fmt: skip
+        return cls(process, log)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def wait(self, *, timeout_seconds: float) -> None:
+        """Until all orders and their retries are done; HarnessError when it failed or hangs."""
+        try:
+            status = await asyncio.wait_for(self._process.wait(), timeout_seconds)
+        except TimeoutError:
+            await self.stop()
+            raise HarnessError(
+                f"Locust did not end within {timeout_seconds:.0f} s. Its log: {self._log}."
+            ) from None
+        if status:
+            raise HarnessError(f"Locust ended with status {status}. Its log: {self._log}.")
+
+    async def stop(self, *, grace_seconds: float = 5.0) -> None:
+        """End it and everything it started."""
+        for number, wait_seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 5.0)):
+            if self._process.returncode is not None:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), wait_seconds)

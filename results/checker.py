@@ -1,0 +1,121 @@
+"""The checker: from the records of a run to its verdict, knowing nothing of how it was made.
+
+`check` is the whole of it: every anomaly that can be judged is looked for, the coverage is
+measured, the doubts are collected, and `decide` weighs them. `judge` does the same for a folder,
+so that a run can be judged again years later.
+"""
+
+from collections import Counter, defaultdict
+
+from msgspec.structs import replace
+
+from results.anomalies import JUDGES
+from results.anomalies.catalogue import CATALOGUE, IMPLIES
+from results.bundle import Bundle
+from results.coverage import cover, exposure_sentence
+from results.doubts import find_doubts
+from results.findings import find_findings
+from results.history import OrderKey
+from results.latency import measure
+from results.run_folder import RunFolder, write_whole
+from results.verdict import (
+    ANOMALIES_MAX,
+    Anomaly,
+    Coverage,
+    Doubt,
+    NotJudged,
+    Validity,
+    Verdict,
+    decide,
+)
+
+NOT_BUILT = "this version does not judge it yet"
+
+
+def judge(folder: RunFolder) -> Verdict:
+    """Judge a run's folder and leave `verdict.json` in it. ConfigError: no readable manifest."""
+    verdict = check(folder.load())
+    write_whole(folder.verdict, verdict.to_json())
+    return verdict
+
+
+def check(bundle: Bundle) -> Verdict:
+    """Judge the records of one run."""
+    anomalies, not_judged = find_anomalies(bundle)
+    coverage = cover(bundle)
+    doubts = find_doubts(bundle, coverage)
+    validity = decide(len(anomalies), len(doubts))
+    manifest = bundle.manifest
+    return Verdict(
+        run_id=manifest.run_id,
+        scenario=manifest.scenario,
+        title=manifest.title,
+        strategy=manifest.strategy,
+        provider=manifest.provider,
+        seed=manifest.seed,
+        validity=validity,
+        sentence=sentence(validity, anomalies, doubts, coverage),
+        anomalies=list_some(anomalies),
+        totals=dict(Counter(anomaly.code for anomaly in anomalies)),
+        findings=find_findings(bundle),
+        not_judged=not_judged,
+        doubts=doubts,
+        coverage=coverage,
+        latency=measure(one for one in bundle.history.deliveries if one.intent.authentic),
+    )
+
+
+def find_anomalies(bundle: Bundle) -> tuple[list[Anomaly], tuple[NotJudged, ...]]:
+    """Ask every judge; a code without judge, or without its inputs, is listed as not judged."""
+    found: list[Anomaly] = []
+    reasons = dict.fromkeys(CATALOGUE, NOT_BUILT)
+    for one in JUDGES:
+        reason = one.cannot_judge(bundle)
+        if reason is None:
+            found.extend(one.find(bundle))
+            del reasons[one.code]
+        else:
+            reasons[one.code] = reason
+    not_judged = tuple(
+        NotJudged(code=code, name=CATALOGUE[code].name, reason=reason)
+        for code, reason in reasons.items()
+    )
+    return mark_implied(found), not_judged
+
+
+def mark_implied(anomalies: list[Anomaly]) -> list[Anomaly]:
+    """Note on each anomaly which other one of the same order explains it."""
+    codes: dict[OrderKey, set[str]] = defaultdict(set)
+    for anomaly in anomalies:
+        codes[(anomaly.shop, anomaly.order_id)].add(anomaly.code)
+    marked = []
+    for anomaly in anomalies:
+        beside = codes[(anomaly.shop, anomaly.order_id)]
+        causes = [code for code, implied in IMPLIES.items()
+                  if code in beside and anomaly.code in implied]  # fmt: skip
+        marked.append(replace(anomaly, implied_by=causes[0] if causes else ""))
+    return marked
+
+
+def list_some(anomalies: list[Anomaly]) -> tuple[Anomaly, ...]:
+    """At most ANOMALIES_MAX in the order of time, with the first ones of every code among them."""
+    by_code: dict[str, list[Anomaly]] = defaultdict(list)
+    for anomaly in sorted(anomalies, key=lambda anomaly: anomaly.first_ns):
+        by_code[anomaly.code].append(anomaly)
+    share = ANOMALIES_MAX // max(1, len(by_code))
+    listed = [anomaly for found in by_code.values() for anomaly in found[:share]]
+    return tuple(sorted(listed, key=lambda anomaly: (anomaly.first_ns, anomaly.code)))
+
+
+def sentence(
+    validity: Validity, anomalies: list[Anomaly], doubts: tuple[Doubt, ...], coverage: Coverage
+) -> str:
+    """The verdict in one line for people."""
+    if validity is Validity.INVALID:
+        names = Counter(anomaly.name for anomaly in anomalies)
+        told = ", ".join(f"{name} ×{count}" for name, count in names.most_common())
+        return f"Not exactly once: {told}."
+    if validity is Validity.UNKNOWN:
+        causes = ", ".join(dict.fromkeys(doubt.cause for doubt in doubts))
+        return f"Nothing wrong was seen, but the run does not prove it: {causes}."
+    return f"Every acknowledged order was fulfilled exactly once. {exposure_sentence(coverage, 0)}"

@@ -1,0 +1,146 @@
+"""What a run really exercised: the figures that turn "nothing was found" into a statement.
+
+Zero anomalies mean little without the number of proven chances to go wrong. An *exposure* is a
+group of duplicates whose handling overlapped at the wire, or a crash whose evidence is complete;
+with none of n gone wrong, the 95 % upper bound on the rate is 3/n, for runs like this one only.
+"""
+
+import re
+from collections import Counter
+
+from results.bundle import Bundle
+from results.latency import percentile
+from results.overlap import overlapping_groups, sender_overlapping_groups
+from results.records import FaultRecord, Stage, StatementTrace
+from results.verdict import Coverage, FaultCount
+
+WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|CALL)\b", re.IGNORECASE)
+ROLLBACKS = ("ROLLBACK", "ABORT")
+LOSES_ACKNOWLEDGEMENT = ("reply-lost", "commit-after-death")
+
+
+def cover(bundle: Bundle) -> Coverage:
+    """All figures of the coverage."""
+    history = bundle.history
+    groups = history.groups()
+    overlapping = overlapping_groups(bundle)
+    faults = fault_counts(bundle)
+    held = sorted((hold.released_ns - hold.parked_ns) / 1e6 for hold in bundle.holds)
+    late = sorted(
+        (one.completion.sent_ns - one.intent.intended_ns) / 1e6
+        for one in history.deliveries
+        if one.intent.attempt == 1 and one.completion and one.completion.sent_ns is not None
+    )
+    blind = [facts for point, facts in _evidenced(bundle) if point == "blind"]
+    crashes = sum(count.evidenced for name, count in faults.items() if name.startswith("crash:"))
+    exposures = len(overlapping) + crashes
+    return Coverage(
+        orders=len(history.by_order),
+        deliveries=len(history.deliveries),
+        retries=sum(one.intent.attempt > 1 for one in history.deliveries),
+        duplicate_groups=len(groups),
+        sender_overlapping_groups=len(sender_overlapping_groups(groups)),
+        overlapping_groups=len(overlapping),
+        faults=faults,
+        hold_p50_ms=percentile(held, 0.50),
+        hold_p99_ms=percentile(held, 0.99),
+        holds=len(held),
+        others_in_flight=_others_in_flight(bundle),
+        blind_evidenced=len(blind),
+        blind_in_transaction=sum(facts.get("landed_in_transaction") is True for facts in blind),
+        lost_acknowledgements=lost_acknowledgements(bundle),
+        snapshots=len(bundle.snapshots),
+        lateness_p50_ms=percentile(late, 0.50),
+        lateness_p99_ms=percentile(late, 0.99),
+        planned_orders=history.planned_orders,
+        shed_orders=history.shed_orders,
+        unresolved_orders=len(history.unresolved()),
+        effects=sum(len(effects) for effects in bundle.effects.values()),
+        exposures=exposures,
+        bound=min(1.0, 3 / exposures) if exposures else None,
+    )
+
+
+def fault_counts(bundle: Bundle) -> dict[str, FaultCount]:
+    """Per kind:point how many faults got how far. What was asked comes from the manifest too."""
+    reached: dict[str, Counter[str]] = {name: Counter() for name in bundle.manifest.asked_faults}
+    seen: set[tuple[str, Stage]] = set()
+    for record in bundle.faults:
+        proved = record.evidence is not None and record.evidence.complete
+        if record.stage is Stage.EVIDENCE and not proved:
+            continue
+        if (record.fault_id, record.stage) not in seen:
+            seen.add((record.fault_id, record.stage))
+            reached.setdefault(fault_name(record), Counter())[record.stage] += 1
+    return {
+        name: FaultCount(
+            asked=max(bundle.manifest.asked_faults.get(name, 0), count[Stage.ASKED]),
+            parked=count[Stage.PARKED],
+            fired=count[Stage.INJECT],
+            evidenced=count[Stage.EVIDENCE],
+            timeouts=count[Stage.MISSED],
+        )
+        for name, count in sorted(reached.items())
+    }
+
+
+def fault_name(record: FaultRecord) -> str:
+    """`crash:commit-dropped`, `freeze:in-transaction`, …; the kind alone without a point."""
+    return f"{record.kind}:{record.point}" if record.point else record.kind
+
+
+def lost_acknowledgements(bundle: Bundle) -> int:
+    """COMMITs that took effect while nobody heard so.
+
+    Seen by the wire as an answer that was never given to the client; a crash with evidence at a
+    point that loses the answer counts as well, but the two are the same event and not added.
+    """
+    withheld = sum(committed_unheard(statement) for statement in bundle.statements)
+    crashed = sum(point in LOSES_ACKNOWLEDGEMENT for point, _ in _evidenced(bundle))
+    return max(withheld, crashed)
+
+
+def committed_unheard(flight: StatementTrace) -> bool:
+    """True for a flight that committed something and whose answer did not reach the client."""
+    if flight.returned_ns is not None or flight.replied_ns is None or flight.sqlstate is not None:
+        return False
+    if any(tag.startswith("COMMIT") for tag in flight.tags):
+        return True
+    rolled_back = any(tag.startswith(ROLLBACKS) for tag in flight.tags)
+    wrote = any(WRITES.search(sql) for sql in flight.sql)
+    return flight.state_before == flight.state_after == "I" and wrote and not rolled_back
+
+
+def exposure_sentence(coverage: Coverage, anomalies: int) -> str:
+    """The coverage in one line for people."""
+    what = "proven exposures (overlapping groups and evidenced crashes)"
+    if coverage.bound is None:
+        return f"No {what}: nothing is proved."
+    if anomalies:
+        return f"{anomalies} anomalies in {coverage.exposures} {what}."
+    return (
+        f"0 anomalies in {coverage.exposures} {what}: for runs like this, at 95 % confidence "
+        f"at most {coverage.bound:.2%} of them go wrong (3/n)."
+    )
+
+
+def _evidenced(bundle: Bundle) -> list[tuple[str, dict[str, object]]]:
+    """Point and facts of every crash with complete evidence, each fault once."""
+    found: dict[str, tuple[str, dict[str, object]]] = {}
+    for record in bundle.faults:
+        if record.kind == "crash" and record.stage is Stage.EVIDENCE:
+            evidence = record.evidence
+            if evidence is not None and evidence.complete:
+                found.setdefault(record.fault_id, (record.point, evidence.facts))
+    return list(found.values())
+
+
+def _others_in_flight(bundle: Bundle) -> int:
+    """Deliveries beside the aimed one on the victims, one figure a fault."""
+    others: dict[str, int] = {}
+    for record in bundle.faults:
+        facts = {**record.detail, **(record.evidence.facts if record.evidence else {})}
+        value = facts.get("others_in_flight")
+        if isinstance(value, int):
+            others[record.fault_id] = max(value, others.get(record.fault_id, 0))
+    return sum(others.values())

@@ -1,0 +1,212 @@
+"""Every reason why a run without anomalies must not be called valid, each with its knob.
+
+A run that proved nothing is unknown, never green. The thresholds are the scenario's own; what
+they do not cover (no traffic, a lost controller, a torn file, a contradiction in the records) is
+a doubt always.
+"""
+
+from collections.abc import Iterator
+
+from results.bundle import Bundle
+from results.coverage import fault_name
+from results.records import Outcome, Stage
+from results.verdict import Coverage, Doubt
+
+EXAMPLES_MAX = 3
+
+
+def find_doubts(bundle: Bundle, coverage: Coverage) -> tuple[Doubt, ...]:
+    """All doubts: of the run's end, its inputs, its traffic, its exposure and its faults."""
+    return (
+        *_ended(bundle),
+        *_inputs(bundle),
+        *_traffic(bundle, coverage),
+        *_exposure(bundle, coverage),
+        *_faults(bundle, coverage),
+    )
+
+
+def _ended(bundle: Bundle) -> Iterator[Doubt]:
+    manifest = bundle.manifest
+    if manifest.controller_lost:
+        yield Doubt(
+            cause="controller-lost",
+            message=f"The run lost control of the wire: {manifest.controller_lost}.",
+            knob="Run again; if it persists, lower the rate or look into logs/wire.log.",
+        )
+    missing_ends = bundle.history_files - len(bundle.generator_ends)
+    if manifest.status != "finished" or missing_ends > 0:
+        what = (
+            f"its status is {manifest.status!r}"
+            if manifest.status != "finished"
+            else f"{missing_ends} of {bundle.history_files} senders never reported their end"
+        )
+        yield Doubt(
+            cause="cut-short",
+            message=f"The run was cut short: {what}.",
+            knob="Run it again to its end; `onceproof heal` removes what it left behind.",
+        )
+    if manifest.ledger_queries and not bundle.ledger.has_final:
+        yield Doubt(
+            cause="final-snapshot-missing",
+            message="The last look at the ledger, after everything settled, is missing.",
+            knob="Run again; raise settle_seconds if the database was too busy to be read.",
+        )
+
+
+def _inputs(bundle: Bundle) -> Iterator[Doubt]:
+    manifest = bundle.manifest
+    if not manifest.has_witness:
+        yield Doubt(
+            cause="no-witness",
+            message="Nobody recorded what was really shipped, so nothing says how often it was.",
+            knob="Name the provider's variable (provider_from) so that the witness stands in.",
+        )
+    elif not bundle.has_witness_file:
+        yield Doubt(
+            cause="witness-missing",
+            message="The witness's file is missing from the run's folder.",
+            knob="Run again; look into logs/witness.log.",
+        )
+    if not manifest.ledger_queries:
+        yield Doubt(
+            cause="no-ledger",
+            message="The service declares no ledger, so what it holds was not compared.",
+            knob="Declare its SELECTs under [ledger] in onceproof.toml.",
+        )
+    if bundle.notes:
+        yield Doubt(
+            cause="unreadable-lines",
+            message=_some([note.text for note in bundle.notes]),
+            knob="Run again: records are missing, and with them what they would have shown.",
+        )
+    if bundle.history.contradictions:
+        yield Doubt(
+            cause="contradictory-history",
+            message=_some(list(bundle.history.contradictions)),
+            knob="Report this as a bug of onceproof: the recorder cannot be trusted here.",
+        )
+    unexplained = [
+        f"order {key[1]} was shipped although no paid delivery of it can have had an effect"
+        for key in bundle.effects
+        if bundle.history.refused(key)
+    ]
+    if unexplained:
+        yield Doubt(
+            cause="unexplained-effects",
+            message=f"{_some(unexplained)}.",
+            knob="Look at these orders in witness.jsonl: A4 and A12 are not judged yet.",
+        )
+
+
+def _traffic(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
+    needs = bundle.manifest.thresholds
+    paid = [one for found in bundle.history.by_order.values() for one in found]
+    if not paid:
+        yield Doubt(
+            cause="no-traffic",
+            message="Not one paid order was announced to the service.",
+            knob="Raise traffic.orders; look into logs/ for why the sender did not start.",
+        )
+    elif not any(one.outcome is Outcome.OK for one in paid):
+        yield Doubt(
+            cause="nothing-acknowledged",
+            message=f"None of {len(paid)} paid deliveries was acknowledged.",
+            knob="Check the service's URL and secret: its answers are in history-*.jsonl.",
+        )
+    limit_ms = needs.lateness_p99_ms
+    if limit_ms is not None and (coverage.lateness_p99_ms or 0) > limit_ms:
+        yield Doubt(
+            cause="late-generator",
+            message=f"The generator sent late: p99 {coverage.lateness_p99_ms:.0f} ms after the "
+            f"intended time, {limit_ms:.0f} ms are allowed.",
+            knob="Lower traffic.per_second, use more workers, or raise needs.lateness_p99_ms.",
+        )
+    if coverage.shed_orders > needs.shed_orders:
+        yield Doubt(
+            cause="shed-orders",
+            message=f"The generator gave up {coverage.shed_orders} orders to keep its schedule.",
+            knob="Lower traffic.per_second, raise traffic.users, or raise needs.shed_orders.",
+        )
+    if coverage.unresolved_orders > needs.unresolved_orders:
+        yield Doubt(
+            cause="unresolved-orders",
+            message=f"{coverage.unresolved_orders} orders were never acknowledged: they may or "
+            "may not have shipped, and nobody was promised anything.",
+            knob="Let retries last longer (traffic.retry_time_scale), or raise "
+            "needs.unresolved_orders.",
+        )
+
+
+def _exposure(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
+    needs = bundle.manifest.thresholds
+    if coverage.overlapping_groups < needs.overlapping_groups:
+        seen = (
+            f"Only {coverage.overlapping_groups} of {coverage.duplicate_groups} groups of "
+            f"duplicates overlapped at the wire, {needs.overlapping_groups} are needed."
+            if bundle.manifest.has_wire
+            else "Without the wire nobody saw whether duplicates were handled at the same time."
+        )
+        yield Doubt(
+            cause="no-overlap",
+            message=seen,
+            knob="Raise traffic.orders or stretch_ms, put the wire between service and database "
+            "(database_from), or lower needs.overlapping_groups.",
+        )
+    if coverage.lost_acknowledgements < needs.lost_acknowledgements:
+        yield Doubt(
+            cause="no-lost-acknowledgement",
+            message=f"{coverage.lost_acknowledgements} COMMITs lost their answer, "
+            f"{needs.lost_acknowledgements} are needed.",
+            knob="Raise the times of a crash at reply-lost or commit-after-death, or lower "
+            "needs.lost_acknowledgements.",
+        )
+
+
+def _faults(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
+    if not bundle.manifest.thresholds.every_fault_evidenced:
+        return
+    for name, count in coverage.faults.items():
+        unfired = count.asked - count.fired
+        if unfired > 0:
+            yield Doubt(
+                cause="fault-missed",
+                message=f"{name}: {unfired} of {count.asked} never happened "
+                f"({_missed_reasons(bundle, name)}).",
+                knob="Raise traffic.orders so that traffic outlasts the faults, or lower times.",
+            )
+        unproved = count.fired - count.evidenced
+        if unproved > 0:
+            yield Doubt(
+                cause="fault-not-evidenced",
+                message=f"{name}: {unproved} of {count.fired} happened without proof "
+                f"(missing: {_missing_evidence(bundle, name)}).",
+                knob="Run again; if it persists, see `onceproof doctor` for what this machine "
+                "cannot show, or set needs.every_fault_evidenced to False.",
+            )
+
+
+def _missed_reasons(bundle: Bundle, name: str) -> str:
+    reasons = {
+        str(record.detail.get("reason", "no reason given"))
+        for record in bundle.faults
+        if record.stage is Stage.MISSED and fault_name(record) == name
+    }
+    return ", ".join(sorted(reasons)) or "not even journaled"
+
+
+def _missing_evidence(bundle: Bundle, name: str) -> str:
+    missing = {
+        fact
+        for record in bundle.faults
+        if record.evidence is not None and fault_name(record) == name
+        for fact in record.evidence.missing
+    }
+    return ", ".join(sorted(missing)) or "the whole record of it"
+
+
+def _some(sentences: list[str]) -> str:
+    """The first few, and how many more there are."""
+    shown = "; ".join(sentences[:EXAMPLES_MAX])
+    more = len(sentences) - EXAMPLES_MAX
+    return f"{shown}; and {more} more" if more > 0 else shown

@@ -1,0 +1,206 @@
+"""report.html: one file that opens anywhere, without network and without script.
+
+The verdict comes first, then what weakens it, the counterexamples, the chart, the promises, the
+coverage, and how the run was made. Everything that came from outside (ids, SQL, names, errors) is
+escaped by the template; the only markup taken as it is, is the chart, which matplotlib wrote and
+escaped itself. A content policy in the page forbids every request. Light or dark follows the
+reader's system; on a phone, wide drawings scroll inside their own panel.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from msgspec import Struct, to_builtins
+
+from results.card import Drawing, draw
+from results.charts import INK, PAPER, draw_timeline
+from results.records import Manifest
+from results.run_folder import RunFolder, write_whole
+from results.steps import Timeline
+from results.verdict import Validity, Verdict
+from results.wording import (
+    PromiseRow,
+    anomaly_words,
+    bound_words,
+    coverage_rows,
+    headline,
+    kills_words,
+    promise_rows,
+)
+
+TEMPLATES = Path(__file__).with_name("templates")
+Entry = tuple[RunFolder, Verdict, Sequence[Timeline]]
+
+
+class Pair(Struct, frozen=True):
+    """A name and its value: one line of a table."""
+
+    name: str
+    value: str
+
+
+class Remark(Struct, frozen=True):
+    """A sentence, and what to do about it."""
+
+    text: str
+    knob: str
+
+
+class FaultRow(Struct, frozen=True):
+    """How many faults of one kind got how far."""
+
+    name: str
+    asked: int
+    parked: int
+    fired: int
+    evidenced: int
+
+
+class CardView(Struct, frozen=True):
+    """A counterexample, laid out."""
+
+    code: str
+    order_id: int
+    drawing: Drawing
+    prose: tuple[str, ...]
+
+
+class Row(Struct, frozen=True):
+    """A run's line in the table that compares several."""
+
+    anomalies: str
+    overlapping: str
+    kills: str
+    bound: str
+
+
+class RunView(Struct, frozen=True, kw_only=True):
+    """Everything that the template says of one run."""
+
+    strategy: str
+    scenario: str
+    outcome: str
+    headline: str
+    subtitle: str
+    basis: tuple[str, ...]
+    row: Row
+    promises: tuple[PromiseRow, ...]
+    coverage: tuple[Pair, ...]
+    faults: tuple[FaultRow, ...]
+    doubts: tuple[Remark, ...]
+    findings: tuple[Remark, ...]
+    cards: tuple[CardView, ...]
+    chart: Markup | None
+    manifest: tuple[Pair, ...]
+
+
+class Page(Struct, frozen=True):
+    """The whole file."""
+
+    title: str
+    runs: tuple[RunView, ...]
+
+
+def write_report(folder: RunFolder, verdict: Verdict, timelines: Sequence[Timeline]) -> Path:
+    """Write the report of one run into its folder; draws the chart if there is none yet."""
+    view = _view(folder, verdict, timelines)
+    _write(Page(verdict.title or verdict.scenario, (view,)), folder.report)
+    return folder.report
+
+
+def write_demo_report(entries: Sequence[Entry], path: Path, title: str = "") -> Path:
+    """Write several runs side by side: a table on top, then each run in full."""
+    views = tuple(_view(folder, verdict, timelines) for folder, verdict, timelines in entries)
+    title = title or " and ".join(dict.fromkeys(view.scenario for view in views))
+    _write(Page(title, views), path)
+    return path
+
+
+def _write(page: Page, path: Path) -> None:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    html = environment.get_template("report.html.j2").render(page=page)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, html.encode("utf-8", "replace"))
+
+
+def _view(folder: RunFolder, verdict: Verdict, timelines: Sequence[Timeline]) -> RunView:
+    coverage = verdict.coverage
+    basis = [verdict.sentence]
+    if verdict.validity is Validity.INVALID:
+        fixes = dict.fromkeys(item.fix for item in verdict.anomalies if not item.implied_by)
+        basis += [f"The usual cure: {fix}" for fix in list(fixes)[:3] if fix]
+    faults = tuple(
+        FaultRow(name.replace(":", " "), count.asked, count.parked, count.fired, count.evidenced)
+        for name, count in sorted(coverage.faults.items())
+    )
+    return RunView(
+        strategy=verdict.strategy,
+        scenario=Path(verdict.scenario).stem,
+        outcome=verdict.validity.value,
+        headline=headline(verdict),
+        subtitle=(
+            f"{Path(verdict.scenario).stem} · {verdict.strategy} · provider {verdict.provider} "
+            f"idempotency keys · seed {verdict.seed} · {verdict.run_id}"
+        ),
+        basis=tuple(basis),
+        row=Row(
+            anomaly_words(verdict),
+            f"{coverage.overlapping_groups:,}",
+            kills_words(coverage),
+            bound_words(coverage),
+        ),
+        promises=tuple(promise_rows(verdict)),
+        coverage=tuple(Pair(name, value) for name, value in coverage_rows(coverage)),
+        faults=faults,
+        doubts=tuple(Remark(doubt.message, doubt.knob) for doubt in verdict.doubts),
+        findings=tuple(
+            Remark(f"{item.name}, {item.count:,} times", item.message) for item in verdict.findings
+        ),
+        cards=tuple(
+            CardView(item.code, item.order_id, draw(item), item.prose) for item in timelines
+        ),
+        chart=_chart(folder, verdict),
+        manifest=tuple(_manifest_rows(folder.read_manifest())),
+    )
+
+
+def _chart(folder: RunFolder, verdict: Verdict) -> Markup | None:
+    """Inline the SVG, with the page's own ink and paper."""
+    path = folder.charts / "timeline.svg"
+    if not path.exists():
+        bundle = folder.load()
+        if not bundle.intents:
+            return None
+        draw_timeline(bundle, verdict, folder.charts)
+    svg = path.read_text("utf-8")
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<svg([^>]*?) (?:width|height)="[^"]*"', r"<svg\1", svg, count=1)
+    svg = svg.replace(INK, "currentColor").replace(PAPER, "none")
+    return Markup(svg)
+
+
+def _manifest_rows(manifest: Manifest) -> list[Pair]:
+    """Every field of the manifest, nested ones by their path."""
+    rows: list[Pair] = []
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        elif isinstance(value, list):
+            rows.append(Pair(prefix, ", ".join(str(item) for item in value)))
+        else:
+            rows.append(Pair(prefix, str(value)))
+
+    walk("", to_builtins(manifest))
+    return rows

@@ -1,0 +1,95 @@
+"""A verdict in brief: the table on the terminal, and Markdown for a CI job's summary.
+
+Markdown of a job summary is rendered with HTML allowed, so names and messages are escaped here.
+GitHub cuts a summary at 1 MiB; the counterexamples are limited far below that.
+"""
+
+import html
+import re
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from results.junit import timeline_text
+from results.records import Manifest
+from results.steps import Timeline
+from results.verdict import Validity, Verdict
+from results.wording import anomaly_words, bound_words, headline, kills_words
+
+_STYLES = {
+    Validity.VALID: "bold green",
+    Validity.INVALID: "bold red",
+    Validity.UNKNOWN: "bold yellow",
+}
+_SIGNS = {Validity.VALID: "✓", Validity.INVALID: "✗", Validity.UNKNOWN: "?"}
+TIMELINES_MAX = 5
+
+
+def verdict_table(runs: Sequence[tuple[Manifest, Verdict]]) -> Table:
+    """One line per run: what was judged, the verdict, and what backs it."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("strategy", no_wrap=True)
+    table.add_column("scenario", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("anomalies", overflow="fold", min_width=24)
+    table.add_column("overlapping\ngroups", justify="right")
+    table.add_column("kills asked / parked\n/ fired / evidenced", no_wrap=True)
+    table.add_column("95 % bound", no_wrap=True)
+    for manifest, verdict in runs:
+        sign = f"{_SIGNS[verdict.validity]} {verdict.validity.value}"
+        what = Text(anomaly_words(verdict).replace(", ", "\n"))
+        if verdict.validity is Validity.UNKNOWN and verdict.doubts:
+            what = Text("\n".join(doubt.cause for doubt in verdict.doubts))
+        table.add_row(
+            Text(manifest.strategy),
+            Text(manifest.scenario),
+            Text(sign, style=_STYLES[verdict.validity]),
+            what,
+            f"{verdict.coverage.overlapping_groups:,}",
+            kills_words(verdict.coverage),
+            bound_words(verdict.coverage),
+        )
+    return table
+
+
+def markdown_summary(runs: Sequence[tuple[Verdict, Sequence[Timeline]]]) -> str:
+    """Verdict lines, one table, then doubts and counterexamples folded away."""
+    lines = ["## onceproof", ""]
+    for verdict, _ in runs:
+        sign = _SIGNS[verdict.validity]
+        lines += [f"**{sign} {verdict.validity.value}**: {_safe(headline(verdict))}", ""]
+    lines += [
+        "| strategy | scenario | verdict | anomalies | overlapping groups "
+        "| kills asked / parked / fired / evidenced | 95 % bound |",
+        "|---|---|---|---|---:|---|---|",
+    ]
+    for verdict, _ in runs:
+        coverage = verdict.coverage
+        cells = [
+            verdict.strategy,
+            verdict.scenario,
+            verdict.validity.value,
+            anomaly_words(verdict),
+            f"{coverage.overlapping_groups:,}",
+            kills_words(coverage),
+            bound_words(coverage),
+        ]
+        lines.append(f"| {' | '.join(_safe(cell) for cell in cells)} |")
+    lines.append("")
+    for verdict, timelines in runs:
+        for doubt in verdict.doubts:
+            lines.append(f"- {_safe(verdict.strategy)}: {_safe(doubt.message)} {_safe(doubt.knob)}")
+        for timeline in timelines[:TIMELINES_MAX]:
+            title = f"{verdict.strategy}: {timeline.code}, order {timeline.order_id}"
+            text = html.escape(timeline_text(timeline), quote=False)
+            lines += ["", f"<details><summary>{_safe(title)}</summary>", ""]
+            # A blank line would end the HTML block, and what follows would be Markdown again.
+            lines += [f"<pre>{re.sub(chr(10) + '{2,}', chr(10), text)}</pre>", "</details>"]
+    return "\n".join(lines) + "\n"
+
+
+def _safe(text: str) -> str:
+    """One line of a Markdown cell: no HTML, no column, no link, no mark-up."""
+    escaped = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([|\\`*\[\]!])", r"\\\1", escaped)

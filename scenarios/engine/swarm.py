@@ -1,0 +1,57 @@
+"""The traffic of a run: Locust in a process of its own, and what is seen of it meanwhile."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from loadtests.shopify import RETRIES
+from loadtests.swarm import Swarm, SwarmPlan
+from scenarios.engine.plan import RunPlan
+from scenarios.engine.stand import Stand, Watch
+
+MARGIN_SECONDS = 90.0  # start-up, and the last order's retries
+
+
+@asynccontextmanager
+async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[asyncio.Event]:
+    """Send the scenario's traffic; the event is set when all of it has been answered."""
+    traffic = plan.scenario.traffic
+    begun = time.monotonic()
+    running = await Swarm.start(
+        SwarmPlan(
+            orders=traffic.orders,
+            per_second=traffic.per_second,
+            copies=traffic.duplicates.copies,
+            ids=traffic.duplicates.ids,
+            seed=plan.seed,
+            retries=RETRIES,
+            retry_time_scale=traffic.retry_time_scale,
+            create_first=traffic.create_first,
+            users=traffic.users,
+            targets=stand.targets,
+            history=stand.folder.path,
+        ),
+        secret=stand.secret,
+        log=stand.folder.logs / "locust.log",
+        environment={"ONCEPROOF_RUN": stand.folder.path.name},
+    )
+    stand.journal.spawned("locust", running.pid)
+    ended = asyncio.Event()
+    limit_seconds = traffic.orders / traffic.per_second + MARGIN_SECONDS
+
+    async def wait() -> None:
+        try:
+            await running.wait(timeout_seconds=limit_seconds)
+        finally:
+            ended.set()
+            watch(f"traffic ended after {time.monotonic() - begun:.1f} s")
+
+    waiting = asyncio.create_task(wait())
+    watch(f"sending {traffic.orders} orders, {traffic.duplicates.copies} copies each")
+    try:
+        yield ended
+        await waiting
+    finally:
+        waiting.cancel()
+        await running.stop()

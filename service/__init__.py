@@ -1,0 +1,8 @@
+"""The system under test: a small webhook consumer that ships paid Shopify orders.
+
+It stands for the services of strangers, so it knows nothing of the harness that fires at it,
+kills it and judges it: it imports none of the harness' packages, and the harness describes it to
+itself through `onceproof.toml` only. Read it in this order: `webhook.py` (what is let in),
+`strategies/` (one file for each way to handle a paid order, good ones and bad ones),
+`schema.sql`, `relay.py` (ships what the strategies recorded), `app.py` (the HTTP around it).
+"""

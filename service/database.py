@@ -1,0 +1,113 @@
+"""The connection pool, the schema, and which errors a retry heals.
+
+The pool opens connections when they are needed and replaces those that were cut, so the service
+starts before its database does and survives its restarts. The default reset query of asyncpg is
+turned off: it costs a round trip per delivery, and nothing here changes session state (an open
+transaction is still rolled back on release).
+"""
+
+import asyncio
+import contextlib
+from importlib import resources
+
+import asyncpg
+import structlog
+
+SCHEMA_LOCK = 0x0CE_5C4E_3A
+CONNECT_TIMEOUT_SECONDS = 5.0
+STATEMENT_TIMEOUT_SECONDS = 10.0
+ACQUIRE_TIMEOUT_SECONDS = 5.0
+SCHEMA_DEADLINE_SECONDS = 60.0
+RETRY_SECONDS = 0.1
+
+# Read from the catalog's rows: to_regclass() may answer from this session's cache, which a
+# session that has just waited for the lock has not refreshed.
+_APPLIED = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables"
+    " WHERE schemaname = current_schema() AND tablename = 'shopify_webhook_log')"
+)
+
+log = structlog.get_logger()
+
+# A retry of the same delivery may succeed: answer 503 and let the sender come again.
+TRANSIENT_ERRORS: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,  # the connection closed under us
+    asyncpg.InternalClientError,  # asyncpg's word for a statement that met the closing
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutdown, starting up, cancelled
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,  # a fail-over is under way
+    asyncpg.UndefinedTableError,  # the schema is not applied yet
+)
+
+
+class CommitError(Exception):
+    """COMMIT did not commit: Postgres answers ROLLBACK, without an error, to an aborted one."""
+
+
+async def open_pool(url: str, size: int, name: str) -> asyncpg.Pool:
+    """A pool of at most `size` connections, none of them opened yet."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        command_timeout=STATEMENT_TIMEOUT_SECONDS,
+        reset=_keep_session,
+        server_settings={"application_name": name},
+    )
+
+
+async def close_pool(pool: asyncpg.Pool, timeout_seconds: float) -> None:
+    """Close the pool; connections still busy at the deadline are cut."""
+    try:
+        await asyncio.wait_for(pool.close(), timeout_seconds)
+    except TimeoutError:
+        pool.terminate()
+
+
+async def apply_schema(pool: asyncpg.Pool) -> None:
+    """Create the tables unless they exist; replicas that start together take turns."""
+    text = resources.files("service").joinpath("schema.sql").read_text("utf-8")
+    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+        # Looking first keeps a restarted replica from queueing behind anything.
+        if await connection.fetchval(_APPLIED):
+            return
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
+            if not await connection.fetchval(_APPLIED):
+                await connection.execute(text)
+
+
+async def apply_schema_when_reachable(
+    pool: asyncpg.Pool, deadline_seconds: float = SCHEMA_DEADLINE_SECONDS
+) -> None:
+    """Apply the schema, waiting a bounded time for a database that is still starting."""
+    async with asyncio.timeout(deadline_seconds):
+        while True:
+            try:
+                return await apply_schema(pool)
+            except TRANSIENT_ERRORS as error:
+                log.warning("database not ready", error=repr(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+async def commit(connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    """COMMIT and believe only its command tag."""
+    tag = await connection.execute("COMMIT")
+    if tag != "COMMIT":
+        raise CommitError(f"COMMIT answered {tag}")
+
+
+async def rollback(connection: asyncpg.pool.PoolConnectionProxy) -> None:
+    """ROLLBACK; if the connection is gone, its transaction is gone too."""
+    with contextlib.suppress(*TRANSIENT_ERRORS):
+        await connection.execute("ROLLBACK")
+
+
+async def _keep_session(_connection: asyncpg.Connection) -> None:
+    """Nothing to undo: see the module's docstring."""

@@ -1,0 +1,206 @@
+"""Faults on real processes and a real Postgres; the wire is played by the test.
+
+The child holds its transaction open by itself, so what the wire would do is left out: a dropped
+COMMIT is one that is never sent. What the played wire does not do must show as a missing proof.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+import asyncpg
+import pytest
+
+from cluster.faults import Crash, DbDisconnect, FaultContext, Freeze, Graceful, perform
+from cluster.faults.crash import CrashPoint
+from cluster.journal import Journal, read_journal
+from cluster.place import Replica
+from cluster.postgres import Postgres
+from cluster.processes import Processes, ProcessSpec
+from results.records import FaultRecord, Stage
+
+
+@dataclass
+class PlayedPark:
+    backend_pid: int
+    point: str = "before-commit"
+    replica: str = "web-0"
+    connection: int = 1
+    hold_id: str = "hold-1"
+    parked_ns: int = field(default_factory=time.monotonic_ns)
+    sql: tuple[str, ...] = ("COMMIT",)
+    keys: tuple[str, ...] = ()
+    others_in_flight: int = 2
+
+
+@dataclass
+class PlayedConnection:
+    replica: str
+    connection: int
+    backend_pid: int
+    state: str
+    in_flight: bool = False
+
+
+@dataclass
+class PlayedState:
+    connections: list[PlayedConnection]
+
+
+@dataclass
+class PlayedWire:
+    open: list[PlayedConnection] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    sees_eof: bool = True
+    states: int = 0
+
+    async def release(self, hold_id: str, action: str) -> None:
+        self.released.append(action)
+
+    async def state(self) -> PlayedState:
+        self.states += 1
+        return PlayedState(self.open if self.states == 1 else [])
+
+    async def wait_eof(
+        self, replica: str, connection: int, *, timeout_seconds: float
+    ) -> int | None:
+        return time.monotonic_ns() if self.sees_eof else None
+
+
+@pytest.fixture
+async def victim(
+    processes: Processes, postgres: Postgres, spec: Callable[..., ProcessSpec]
+) -> AsyncIterator[Replica]:
+    connection = await asyncpg.connect(postgres.dsn)
+    await connection.execute("CREATE TABLE effects (what text)")
+    await connection.close()
+    yield await processes.start(spec("web-0", DATABASE_URL=postgres.dsn))
+
+
+@pytest.fixture
+def wire() -> PlayedWire:
+    return PlayedWire()
+
+
+@pytest.fixture
+def context(
+    processes: Processes, journal: Journal, postgres: Postgres, wire: PlayedWire
+) -> FaultContext:
+    return FaultContext(place=processes, journal=journal, database=postgres.dsn, wire=wire)
+
+
+async def begin(victim: Replica, *, commit: bool = False) -> int:
+    async with aiohttp.ClientSession() as session:
+        async with session.post(victim.url + "/begin") as answer:
+            pid = int((await answer.json())["backend_pid"])
+        if commit:
+            await session.post(victim.url + "/commit")
+    return pid
+
+
+def stages(journal: Journal) -> list[Stage]:
+    return [one.stage for one in read_journal(journal.path) if isinstance(one, FaultRecord)]
+
+
+@pytest.mark.parametrize("point", ["commit-dropped", "in-transaction"])
+async def test_an_aimed_crash_is_proved_by_process_wire_and_database(
+    point: CrashPoint, victim: Replica, context: FaultContext, wire: PlayedWire
+) -> None:
+    park = PlayedPark(await begin(victim))
+    fault = Crash(context, "crash-1", point, "web-0", park)
+    evidence = await perform(fault)
+    assert evidence.complete, evidence.missing
+    assert evidence.facts["signal"] == 9
+    assert evidence.facts["fate"] == "aborted"
+    assert evidence.facts["backend_gone"] is True
+    assert evidence.facts["others_in_flight"] == 2
+    assert evidence.facts["killed_ns"] <= evidence.facts["died_ns"]
+    assert wire.released == ["drop"]
+    assert fault.recovered is not None
+    assert fault.recovered.identity != victim.identity
+    assert stages(context.journal) == ["parked", "intent", "inject", "evidence", "heal"]
+
+
+async def test_a_fate_other_than_the_named_one_is_a_missing_proof(
+    victim: Replica, context: FaultContext, wire: PlayedWire
+) -> None:
+    wire.sees_eof = False
+    park = PlayedPark(await begin(victim))
+    evidence = await perform(Crash(context, "crash-1", "commit-after-death", "web-0", park))
+    assert wire.released == ["pass"]
+    assert evidence.facts["fate"] == "aborted"  # the played wire forwards nothing
+    assert [line.split(":")[0] for line in evidence.missing] == ["eof", "fate"]
+
+
+async def test_a_lost_reply_needs_a_transaction_that_is_over(
+    victim: Replica, context: FaultContext
+) -> None:
+    park = PlayedPark(await begin(victim, commit=True), point="reply")
+    evidence = await perform(Crash(context, "crash-1", "reply-lost", "web-0", park))
+    assert evidence.complete, evidence.missing
+    again = PlayedPark(await begin(await context.replica("web-0")), point="reply")
+    evidence = await perform(Crash(context, "crash-2", "reply-lost", "web-0", again))
+    assert "commit answered" in evidence.missing[0]
+
+
+@pytest.mark.parametrize(("state", "landed"), [("T", True), ("I", False)])
+async def test_a_blind_crash_counts_what_it_hit(
+    state: str, landed: bool, victim: Replica, context: FaultContext, wire: PlayedWire
+) -> None:
+    wire.open = [PlayedConnection("web-0", 1, 7, state), PlayedConnection("web-1", 2, 8, "T")]
+    evidence = await perform(Crash(context, "crash-1", "blind", victim.name))
+    assert evidence.complete, evidence.missing
+    assert evidence.facts["landed_in_transaction"] is landed
+
+
+async def test_a_crash_without_its_victim_is_missed_and_lets_go(
+    processes: Processes, context: FaultContext, wire: PlayedWire
+) -> None:
+    evidence = await perform(Crash(context, "crash-1", "commit-dropped", "web-9", PlayedPark(1)))
+    assert not evidence.complete
+    assert wire.released == ["pass"]
+    assert stages(context.journal) == ["missed"]
+
+
+async def test_a_frozen_replica_keeps_its_transaction_and_wakes(
+    victim: Replica, context: FaultContext, wire: PlayedWire
+) -> None:
+    park = PlayedPark(await begin(victim), point="before")
+    begun = time.monotonic()
+    evidence = await perform(Freeze(context, "freeze-1", "web-0", 0.5, park))
+    assert evidence.complete, evidence.missing
+    assert evidence.facts["process_status"] == "stopped"
+    assert evidence.facts["xid"]
+    assert time.monotonic() - begun >= 0.5
+    assert wire.released == ["pass"]
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(victim.url + "/commit") as answer,
+    ):
+        assert answer.status == 200
+    assert await context.replica("web-0") == victim
+
+
+async def test_a_graceful_end_is_proved_by_exit_status_zero(
+    victim: Replica, context: FaultContext
+) -> None:
+    fault = Graceful(context, "graceful-1", "web-0")
+    evidence = await perform(fault)
+    assert evidence.complete, evidence.missing
+    assert evidence.facts["exit_code"] == 0
+    assert fault.recovered is not None
+    assert fault.recovered.identity != victim.identity
+
+
+async def test_a_disconnect_ends_the_victims_backends(
+    victim: Replica, context: FaultContext, wire: PlayedWire
+) -> None:
+    pid = await begin(victim)
+    wire.open = [PlayedConnection("web-0", 1, pid, "T")]
+    evidence = await perform(DbDisconnect(context, "cut-1", "web-0"))
+    assert evidence.complete, evidence.missing
+    assert evidence.facts["landed_in_transaction"] is True
+    wire.states, wire.open = 0, []
+    nothing = await perform(DbDisconnect(context, "cut-2", "web-0"))
+    assert "no connection" in nothing.missing[0]

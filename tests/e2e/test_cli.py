@@ -1,0 +1,105 @@
+"""The command line as a user types it: statuses, nearest names, one sentence for each mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from results.errors import ClusterError, ConfigError, HarnessError
+from scenarios.engine.exits import mapped
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def onceproof(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scenarios.engine.cli", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(cwd)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["lsit"], "list"),
+        (["run", "distinct_id"], "distinct_ids"),
+        (["run", "distinct_ids", "--strategy", "artcle"], "article"),
+        (["run", "distinct_ids", "--sead", "1"], "--seed"),
+        (["run", "./nowhere.py"], "no scenario file"),
+        (["run", "distinct_ids", "--provider", "maybe"], "honours"),
+    ],
+)
+def test_a_wrong_word_is_status_254_and_the_nearest_name(
+    arguments: list[str], expected: str
+) -> None:
+    done = onceproof(*arguments)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (254, False)
+    assert expected in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[service\n", "line 1"),
+        ('[service]\nname = 3\n[ledger]\norders = ""\n', "line 2: service.name"),
+        ('[service]\nname = "x"\nwebhok = "/"\n', "service.webhok"),
+        ("", "service"),
+    ],
+)
+def test_a_broken_config_names_file_line_key_and_expectation(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    file = tmp_path / "onceproof.toml"
+    file.write_text(text)
+
+    done = onceproof("list", "--config", str(file))
+
+    assert (done.returncode, "Traceback" in done.stderr) == (254, False)
+    assert str(file) in done.stderr
+    assert expected in done.stderr
+
+
+def test_a_scenario_file_that_raises_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("1/0\n")
+
+    done = onceproof("run", str(tmp_path / "mine.py"))
+
+    assert done.returncode == 254
+    assert "mine.py: ZeroDivisionError" in done.stderr
+
+
+def test_list_is_json_where_a_program_reads_it() -> None:
+    done = onceproof("list", "--json")
+
+    assert done.returncode == 0
+    assert {"distinct_ids", "kill_reply_lost"} <= json.loads(done.stdout)["scenarios"].keys()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigError("x"), 254),
+        (ClusterError("x"), 255),
+        (HarnessError("x"), 255),
+        (ZeroDivisionError(), 255),
+        (KeyboardInterrupt(), 130),
+        (ExceptionGroup("tasks", [ValueError(), ConfigError("x")]), 254),
+    ],
+)
+def test_every_way_out_has_its_status(error: BaseException, status: int) -> None:
+    def command() -> int:
+        raise error
+
+    assert mapped(command, debug=False) == status
+
+
+@pytest.mark.parametrize("status", [0, 1, 2])
+def test_a_verdict_is_its_own_status(status: int) -> None:
+    assert mapped(lambda: status, debug=False) == status

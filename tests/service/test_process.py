@@ -1,0 +1,169 @@
+"""The real process: start before the database, drain on SIGTERM, refuse wrong settings."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+from service_support import SECRET, FakeProvider, headers, order
+
+ROOT = Path(__file__).parents[2]
+PAID = "/webhooks/orders/paid"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        for port in range(25_000 + os.getpid() % 5_000, 32_700):
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise AssertionError("no free port")
+
+
+@contextlib.asynccontextmanager
+async def _process(role: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "service", role,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def _web(dsn: str, port: int, **more: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": dsn,
+        "PORT": str(port),
+        "SHOPIFY_SHARED_SECRET": SECRET.decode(),
+        "FULFILLMENT_URL": "http://127.0.0.1:9/shipments",
+        **more,
+    }
+
+
+async def _status(http: aiohttp.ClientSession, url: str) -> int:
+    try:
+        async with http.get(url) as reply:
+            return reply.status
+    except aiohttp.ClientError:
+        return 0
+
+
+async def _until(http: aiohttp.ClientSession, url: str, wanted: int) -> None:
+    async with asyncio.timeout(20):
+        while await _status(http, url) != wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_sigterm_fails_readiness_finishes_the_delivery_and_exits_0(empty_dsn: str) -> None:
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    async with _process("web", **_web(empty_dsn, port)) as process, aiohttp.ClientSession() as http:
+        await _until(http, f"{url}/readyz", 200)
+        holder = await asyncpg.connect(empty_dsn)
+        holding = holder.transaction()
+        await holding.start()
+        await holder.execute("LOCK TABLE orders IN EXCLUSIVE MODE")
+        delivery = asyncio.create_task(
+            http.post(url + PAID, data=order(), headers=headers(order()))
+        )
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        async with asyncio.timeout(10):
+            while not await holder.fetchval(waiting):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        await _until(http, f"{url}/readyz", 503)
+        await _until(http, f"{url}/healthz", 0)  # the listener is closed, the delivery still waits
+        assert not delivery.done()
+        await holding.commit()
+        async with asyncio.timeout(10):
+            assert (await delivery).status == 200
+            assert await process.wait() == 0
+        assert await holder.fetchval("SELECT count(*) FROM fulfillment_requests") == 1
+        await holder.close()
+
+
+async def test_web_is_alive_but_not_ready_without_a_database() -> None:
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    unreachable = "postgresql://postgres@127.0.0.1:9/none"
+    async with (
+        _process("web", **_web(unreachable, port)) as process,
+        aiohttp.ClientSession() as http,
+    ):
+        await _until(http, f"{url}/healthz", 200)
+        assert await _status(http, f"{url}/readyz") == 503
+        assert await _status(http, f"{url}/metrics") == 200
+        async with http.post(url + PAID, data=order(), headers=headers(order())) as reply:
+            assert reply.status == 503
+        process.terminate()
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+
+
+async def test_schema_may_be_applied_by_several_at_once(empty_dsn: str) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        started = [
+            await stack.enter_async_context(_process("schema", DATABASE_URL=empty_dsn))
+            for _ in range(3)
+        ]
+        async with asyncio.timeout(30):
+            assert [await process.wait() for process in started] == [0, 0, 0]
+    connection = await asyncpg.connect(empty_dsn)
+    assert await connection.fetchval("SELECT count(*) FROM stock") == 100
+    await connection.close()
+
+
+async def test_relay_process_ships_and_stops(service_dsn: str, provider: FakeProvider) -> None:
+    connection = await asyncpg.connect(service_dsn)
+    await connection.execute(
+        "INSERT INTO fulfillment_requests (shop, order_id, idempotency_key, lines)"
+        " SELECT 'a.myshopify.com', n, 'key-' || n, '[]' FROM generate_series(1, 50) AS n"
+    )
+    async with _process("relay", DATABASE_URL=service_dsn, FULFILLMENT_URL=provider.url) as process:
+        unsent = "SELECT count(*) FROM fulfillment_requests WHERE sent_at IS NULL"
+        async with asyncio.timeout(20):
+            while await connection.fetchval(unsent):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        process.terminate()
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+    await connection.close()
+    assert len(provider.calls) == len(provider.shipments) == 50
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"DATABASE_URL": ""}, "DATABASE_URL"),
+        ({"STRATEGY": "none"}, "insert_first"),
+        ({"PORT": "x"}, "PORT"),
+        ({"POOL_SIZE": "nan"}, "POOL_SIZE"),
+        ({"SHOPIFY_SHARED_SECRET": ""}, "SHOPIFY_SHARED_SECRET"),
+        ({"FULFILLMENT_URL": "x"}, "FULFILLMENT_URL"),
+    ],
+)
+async def test_a_wrong_setting_is_one_sentence_and_exit_2(
+    change: dict[str, str], named: str
+) -> None:
+    environment = {**_web("postgresql://x@127.0.0.1:9/x", 0), **change}
+    async with _process("web", **environment) as process, asyncio.timeout(20):
+        _, complaint = await process.communicate()
+        assert process.returncode == 2
+    assert named in complaint.decode()
+    assert "Traceback" not in complaint.decode()
+    assert complaint.count(b"\n") == 1

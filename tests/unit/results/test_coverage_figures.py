@@ -1,0 +1,135 @@
+"""Overlap at the wire, fault counts, lost acknowledgements, the bound, and latencies."""
+
+from dataclasses import replace
+
+import pytest
+from msgspec.structs import replace as changed
+
+from results.coverage import cover, exposure_sentence
+from results.latency import measure, percentile, series
+from results.overlap import overlapping_groups, transactions
+from results.records import ConnectionTrace, HoldTrace, Outcome, Stage
+from tests.unit.results.planted import FIRST, START_NS, World, clean, ns
+
+
+def burst(*intervals: tuple[str, float, float]) -> World:
+    """Two copies released at 100 ms, and transactions of (replica, begin, end) in ms."""
+    world = World()
+    world.deliver(FIRST, at_ms=100, copy=0)
+    world.deliver(FIRST, at_ms=100, copy=1)
+    for number, (replica, begin_ms, end_ms) in enumerate(intervals):
+        world.transact(FIRST, replica=replica, begin_ms=begin_ms, end_ms=end_ms, connection=number)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("intervals", "overlapped"),
+    [
+        ((("web-1", 101, 105), ("web-2", 104, 109)), True),
+        ((("web-1", 101, 105), ("web-1", 104, 109)), True),  # two connections of one pool
+        ((("web-1", 101, 105), ("web-2", 106, 109)), False),
+        ((("web-1", 101, 105), ("relay-1", 104, 109)), False),
+        ((("web-1", 91, 98), ("web-2", 94, 99)), False),  # before the group was released
+        ((("web-1", 101, 120), ("web-3", 130, 131), ("web-2", 119, 125)), True),
+        ((), False),
+    ],
+)
+def test_overlap_at_the_wire(
+    intervals: tuple[tuple[str, float, float], ...], overlapped: bool
+) -> None:
+    assert bool(overlapping_groups(burst(*intervals).bundle())) is overlapped
+
+
+def test_transactions_of_another_order_do_not_overlap_with_this_one() -> None:
+    world = burst(("web-1", 101, 105))
+    world.transact(FIRST + 1, replica="web-2", begin_ms=102, end_ms=104)
+    assert overlapping_groups(world.bundle()) == set()
+
+
+def test_an_implicit_transaction_is_its_one_flight() -> None:
+    world = World()
+    world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9)
+    alone = [changed(one, state_before="I", state_after="I") for one in world.statements]
+    assert len(transactions(world.statements)) == 1
+    assert len(transactions(alone)) == 3
+
+
+def test_a_transaction_without_an_end_lasts_until_its_connection_does() -> None:
+    world = World()
+    world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9)
+    gone = ConnectionTrace(replica="web-1", connection=1, backend_pid=101, event="client-eof",
+                           at_ns=ns(400), state="T", in_flight=True)  # fmt: skip
+    (found,) = transactions(world.statements[:2], [gone])
+    assert (found.begin_ns, found.end_ns) == (ns(1), ns(400))
+
+
+def test_fault_counts_tell_how_far_each_fault_got() -> None:
+    world = World(asked_faults={"crash:reply-lost": 4, "freeze:in-transaction": 1})
+    world.crash("a", "reply-lost", at_ms=1)
+    world.crash("b", "reply-lost", at_ms=2, until=Stage.INJECT)
+    world.crash("c", "reply-lost", at_ms=3, until=Stage.EVIDENCE, missing=("exit_signal",))
+    world.crash("d", "blind", at_ms=4, landed_in_transaction=True)
+    world.crash("e", "blind", at_ms=5, landed_in_transaction=False)
+    coverage = cover(world.bundle())
+    lost, blind = coverage.faults["crash:reply-lost"], coverage.faults["crash:blind"]
+    assert (lost.asked, lost.parked, lost.fired, lost.evidenced) == (4, 3, 3, 1)
+    assert (blind.asked, blind.evidenced) == (2, 2)
+    assert coverage.faults["freeze:in-transaction"].asked == 1
+    assert (coverage.blind_in_transaction, coverage.blind_share) == (1, 0.5)
+    assert coverage.others_in_flight == 10
+    assert coverage.lost_acknowledgements == 1
+    assert coverage.exposures == 3
+    assert coverage.bound == 1.0
+
+
+def test_a_commit_whose_answer_was_withheld_is_a_lost_acknowledgement() -> None:
+    world = World()
+    world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9, heard=False)
+    world.transact(FIRST, replica="web-2", begin_ms=1, end_ms=9)
+    assert cover(world.bundle()).lost_acknowledgements == 1
+    rolled_back = [changed(one, tags=("ROLLBACK",)) for one in world.statements]
+    assert cover(replace(world.bundle(), statements=tuple(rolled_back))).lost_acknowledgements == 0
+
+
+def test_holds_lateness_and_unresolved_orders_are_measured() -> None:
+    world = World()
+    for number in range(100):
+        world.deliver(FIRST + number, at_ms=number, late_ms=number + 1, took_ms=200)
+    world.deliver(FIRST, at_ms=300, attempt=2, late_ms=9_000, took_ms=9_100)
+    world.deliver(FIRST + 500, at_ms=5, outcome=Outcome.INFO, status=None)
+    world.deliver(FIRST + 501, at_ms=5, outcome=Outcome.FAIL)
+    world.holds.append(HoldTrace(hold_id="h", rule_id="r", replica="web-1", connection=1,
+                                 backend_pid=1, point="reply", parked_ns=ns(1), released_ns=ns(31),
+                                 release="pass", perturbed=False))  # fmt: skip
+    coverage = cover(world.bundle())
+    assert coverage.lateness_p99_ms == pytest.approx(99.0)
+    assert coverage.unresolved_orders == 1
+    assert coverage.retries == 1
+    assert (coverage.holds, coverage.hold_p50_ms) == (1, 30.0)
+
+
+def test_the_sentence_gives_the_bound_and_says_for_runs_like_this() -> None:
+    coverage = cover(clean(1))
+    assert coverage.bound == min(1.0, 3 / coverage.exposures)
+    assert "for runs like this" in exposure_sentence(coverage, 0)
+    assert "nothing is proved" in exposure_sentence(cover(World().bundle()), 0)
+
+
+def test_latency_is_measured_from_the_intended_time() -> None:
+    world = World()
+    world.deliver(FIRST, at_ms=0, late_ms=400, took_ms=500)
+    world.deliver(FIRST, at_ms=1_200, copy=1, took_ms=100)
+    world.deliver(FIRST, at_ms=1_300, copy=2, outcome=Outcome.INFO, status=503)
+    deliveries = world.bundle().history.deliveries
+    latency = measure(deliveries)
+    assert (latency.ok, latency.info, latency.fail) == (2, 1, 0)
+    assert (latency.p50_ms, latency.max_ms) == (100.0, 500.0)
+    first, second = series(deliveries, START_NS)
+    assert (first.second, first.arrivals, first.p50_ms) == (0, 1, 500.0)
+    assert (second.second, second.arrivals, second.info) == (1, 2, 1)
+
+
+def test_percentiles_are_exact() -> None:
+    assert percentile([], 0.5) is None
+    assert percentile([1.0], 0.99) == 1.0
+    assert percentile([float(n) for n in range(1, 101)], 0.99) == 99.0

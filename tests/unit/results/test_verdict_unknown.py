@@ -1,0 +1,214 @@
+"""Each cause of `unknown` by itself: the verdict, the exit status, and a knob to turn."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from results.bundle import Bundle, Note
+from results.checker import check
+from results.records import Completion, FaultRecord, Outcome, Stage
+from results.verdict import Validity
+from tests.unit.results.planted import (
+    FIRST,
+    SHOP,
+    World,
+    clean,
+    clean_world,
+    manifest_of,
+    ns,
+    planted,
+)
+
+
+def ended(change: Callable[[World], object], **manifest: object) -> Bundle:
+    world = clean_world(3, **manifest)
+    change(world)
+    world.end()
+    return world.bundle()
+
+
+def with_thresholds(bundle: Bundle, **changes: object) -> Bundle:
+    """The same records, other needs."""
+    needs = msgspec.structs.replace(bundle.manifest.thresholds, **changes)
+    return replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, thresholds=needs))
+
+
+def nothing(world: World) -> None:
+    pass
+
+
+def crash_journal(until: Stage, **more: object) -> Bundle:
+    def add(world: World) -> None:
+        world.crash("fault-0", "commit-dropped", at_ms=150, until=until, **more)  # type: ignore[arg-type]
+
+    return ended(add, asked_faults={"crash:commit-dropped": 1})
+
+
+def late(world: World) -> None:
+    world.deliver(FIRST, at_ms=100, copy=7, late_ms=900, took_ms=950)
+
+
+def never_answered(world: World) -> None:
+    world.deliver(FIRST + 50, at_ms=3_000, outcome=None)
+
+
+def empty_world(world: World) -> None:
+    for records in (world.intents, world.completions, world.calls, world.statements):
+        records.clear()
+    world.states.clear()
+    world.snapshots.clear()
+    world._looked.clear()
+
+
+def all_refused(world: World) -> None:
+    empty_world(world)
+    world.deliver(FIRST, at_ms=10, outcome=Outcome.FAIL)
+    world.deliver(FIRST, at_ms=10, copy=1, outcome=Outcome.FAIL)
+
+
+def ghost(world: World) -> None:
+    world.deliver(FIRST + 50, at_ms=3_000, outcome=Outcome.FAIL)
+    world.ship(FIRST + 50, at_ms=3_010)
+
+
+def stray_completion(world: World) -> None:
+    world.completions.append(
+        Completion(attempt_id="?", sent_ns=ns(1), done_ns=ns(2), outcome=Outcome.INFO)
+    )
+
+
+CAUSES: dict[str, tuple[set[str], Callable[[], Bundle]]] = {
+    "no overlap": ({"no-overlap"}, lambda: with_thresholds(clean(1), overlapping_groups=99)),
+    "no wire": (
+        {"no-overlap"},
+        lambda: replace(clean(1), statements=(), manifest=manifest_of(has_wire=False)),
+    ),
+    "a kill that missed": ({"fault-missed"}, lambda: crash_journal(Stage.ASKED)),
+    "a kill never asked of the injector": (
+        {"fault-missed"},
+        lambda: ended(nothing, asked_faults={"crash:blind": 2}),
+    ),
+    "evidence withheld": ({"fault-not-evidenced"}, lambda: crash_journal(Stage.INJECT)),
+    "evidence incomplete": (
+        {"fault-not-evidenced"},
+        lambda: crash_journal(Stage.HEAL, missing=("backend_gone",)),
+    ),
+    "no lost acknowledgement": (
+        {"no-lost-acknowledgement"},
+        lambda: with_thresholds(clean(1), lost_acknowledgements=1),
+    ),
+    "no traffic": ({"no-traffic", "no-overlap"}, lambda: ended(empty_world)),
+    "everything refused": ({"nothing-acknowledged", "no-overlap"}, lambda: ended(all_refused)),
+    "late generator": ({"late-generator"}, lambda: ended(late)),
+    "unresolved": ({"unresolved-orders"}, lambda: ended(never_answered)),
+    "lost controller": (
+        {"controller-lost"},
+        lambda: ended(nothing, controller_lost="its stream was closed"),
+    ),
+    "interrupted": ({"cut-short"}, lambda: ended(nothing, status="interrupted")),
+    "no generator end": ({"cut-short"}, lambda: replace(clean(1), generator_ends=())),
+    "no final look": (
+        {"final-snapshot-missing"},
+        lambda: replace(clean(1), snapshots=clean(1).snapshots[:-1]),
+    ),
+    "no witness": ({"no-witness"}, lambda: ended(nothing, has_witness=False)),
+    "witness file missing": ({"witness-missing"}, lambda: replace(
+        clean(1), has_witness_file=False, calls=(), replies=())),
+    "no ledger": ({"no-ledger"}, lambda: ended(nothing, ledger_queries=())),
+    "torn line": (
+        {"unreadable-lines"},
+        lambda: replace(clean(1), notes=(Note(file="wire.jsonl", line=3, torn=True, problem="x"),)),
+    ),
+    "attempt id used twice": (
+        {"contradictory-history"},
+        lambda: replace(clean(1), intents=clean(1).intents + clean(1).intents[:1]),
+    ),
+    "completed but never intended": (
+        {"contradictory-history"},
+        lambda: ended(stray_completion),
+    ),
+    "shipped although all was refused": ({"unexplained-effects"}, lambda: ended(ghost)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_unknown_with_exit_2_and_a_knob(name: str) -> None:
+    causes, make = CAUSES[name]
+    verdict = check(make())
+    assert {doubt.cause for doubt in verdict.doubts} == causes
+    assert all(doubt.knob and doubt.message for doubt in verdict.doubts)
+    assert verdict.validity is Validity.UNKNOWN
+    assert verdict.exit_status == 2
+    assert verdict.anomalies == ()
+    assert all(cause in verdict.sentence for cause in causes)
+
+
+def test_shed_orders_are_a_doubt_and_a_higher_threshold_removes_it() -> None:
+    world = clean_world(3)
+    world.end(shed=2)
+    verdict = check(world.bundle())
+    assert [doubt.cause for doubt in verdict.doubts] == ["shed-orders"]
+    assert check(with_thresholds(world.bundle(), shed_orders=2)).exit_status == 0
+
+
+def test_thresholds_that_are_switched_off_raise_no_doubt() -> None:
+    bundle = with_thresholds(
+        ended(late, asked_faults={"crash:blind": 1}),
+        overlapping_groups=0, every_fault_evidenced=False, lateness_p99_ms=None,
+    )  # fmt: skip
+    assert check(bundle).exit_status == 0
+
+
+def test_an_anomaly_outweighs_every_doubt() -> None:
+    verdict = check(with_thresholds(planted("A1"), overlapping_groups=999))
+    assert verdict.exit_status == 1
+    assert verdict.doubts
+
+
+def test_a_lost_payment_is_not_judged_while_shipments_may_be_under_way() -> None:
+    bundle = planted("A2", status="interrupted")
+    verdict = check(bundle)
+    assert verdict.exit_status == 2
+    assert "A2" in {entry.code for entry in verdict.not_judged}
+
+
+def test_absence_is_not_judged_in_damaged_files() -> None:
+    notes = (Note(file="witness.jsonl", line=9, torn=True, problem="x"),
+             Note(file="ledger.jsonl", line=1, torn=False, problem="x"))  # fmt: skip
+    verdict = check(replace(planted("A2"), notes=notes))
+    assert {"A2", "A3", "A5", "A8"} <= {entry.code for entry in verdict.not_judged}
+    assert check(replace(planted("A1"), notes=notes)).exit_status == 1
+
+
+def test_the_reason_of_a_missed_fault_is_told() -> None:
+    bundle = crash_journal(Stage.ASKED)
+    missed = FaultRecord(
+        fault_id="fault-0",
+        kind="crash",
+        point="commit-dropped",
+        stage=Stage.MISSED,
+        at_ns=ns(9),
+        detail={"reason": "no transaction parked"},
+    )
+    (doubt,) = check(replace(bundle, faults=(*bundle.faults, missed))).doubts
+    assert "no transaction parked" in doubt.message
+
+
+def test_findings_do_not_move_the_verdict() -> None:
+    world = clean_world(3, provider="ignores")
+    world.deliver(FIRST, at_ms=100, copy=5, outcome=Outcome.INFO, status=500)
+    world.end()
+    verdict = check(world.bundle())
+    assert verdict.exit_status == 0
+    assert {"spurious-5xx", "provider-ignores-keys"} <= {one.name for one in verdict.findings}
+
+
+def test_create_and_forged_deliveries_promise_nothing() -> None:
+    world = clean_world(3)
+    world.deliver(FIRST + 60, at_ms=3_000, topic="orders/create")
+    world.deliver(FIRST + 61, at_ms=3_000, authentic=False)
+    world.end()
+    assert check(world.bundle()).exit_status == 0
+    assert (SHOP, FIRST + 60) not in world.bundle().history.by_order
