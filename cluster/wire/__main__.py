@@ -1,0 +1,46 @@
+"""`python -m cluster.wire --upstream 127.0.0.1:5432 --control-port 0 --file RUN/wire.jsonl`."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+import uvloop
+
+from cluster.wire.server import WireServer
+from cluster.wire.trace import Trace
+
+
+async def serve(upstream: tuple[str, int], control_port: int, file: Path) -> None:
+    """Run until SIGTERM; says `ready <control port>` on standard output when it listens."""
+    trace = Trace(file)
+    server = WireServer(upstream, trace, os.environ.get("ONCEPROOF_TOKEN", ""))
+    port = await server.listen(control_port)
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    flushing = asyncio.create_task(server.flush_forever())
+    sys.stdout.write(f"ready {port}\n")
+    sys.stdout.flush()
+    await stopped.wait()
+    flushing.cancel()
+    server.close()
+    trace.close()
+
+
+@click.command()
+@click.option("--upstream", required=True, help="host:port of the real Postgres.")
+@click.option("--control-port", type=int, default=0, show_default=True, help="0: any free one.")
+@click.option("--file", type=click.Path(path_type=Path), required=True, help="Where to trace.")
+def main(upstream: str, control_port: int, file: Path) -> None:
+    """Stand between a service and its Postgres; the control token is $ONCEPROOF_TOKEN."""
+    host, _, port = upstream.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.UsageError(f"--upstream {upstream}: expected host:port")
+    uvloop.run(serve((host, int(port)), control_port, file))
+
+
+if __name__ == "__main__":
+    main()

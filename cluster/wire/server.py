@@ -1,0 +1,204 @@
+"""The wire's listeners: one port per replica for Postgres clients, one for the controller.
+
+The controller proves itself with a token and keeps one stream open; requests carry an id, answers
+repeat it, events (a park, an end of a client) have none. When the stream ends all rules go and
+all holds pass: a wire without a controller is only a wire.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import itertools
+from typing import Any
+
+import msgspec
+
+from cluster.wire import protocol
+from cluster.wire.connection import Connection, Port
+from cluster.wire.frames import read_frame, write_frame
+from cluster.wire.gates import Gates
+from cluster.wire.rules import OpenConnection, Park, Rule, WireState
+from cluster.wire.trace import FLUSH_SECONDS, Trace
+from results.records import ConnectionTrace
+
+HOST = "127.0.0.1"
+CONNECT_SECONDS = 5.0
+HELLO_SECONDS = 5.0
+
+
+class WireServer:
+    """All ports, connections, rules and the one controller."""
+
+    def __init__(self, upstream: tuple[str, int], trace: Trace, token: str) -> None:
+        self._upstream = upstream
+        self._trace = trace
+        self._token = token
+        self._ports: dict[str, Port] = {}
+        self._listeners: list[asyncio.Server] = []
+        self._numbers = itertools.count(1)
+        self._gates = Gates(self._parked, trace.add)
+        self._controller: asyncio.StreamWriter | None = None
+        self._delay_seconds = 0.0
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def listen(self, control_port: int) -> int:
+        """Open the control port; returns its number."""
+        server = await asyncio.start_server(self._control, HOST, control_port)
+        self._listeners.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def flush_forever(self) -> None:
+        """Write the trace by the clock."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            self._trace.flush()
+
+    def close(self) -> None:
+        """Stop listening, let holds pass, and write what is buffered."""
+        self._gates.controller_lost()
+        for listener in self._listeners:
+            listener.close()
+        self._trace.flush()
+
+    # ---------------------------------------------------------------- Postgres clients
+
+    async def _accept(
+        self, port: Port, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                code, startup = await protocol.read_startup(reader)
+                while code in (protocol.SSL_REQUEST, protocol.GSS_REQUEST):
+                    writer.write(b"N")
+                    code, startup = await protocol.read_startup(reader)
+                server = await asyncio.open_connection(*self._upstream, limit=1 << 20)
+        except protocol.ProtocolError as error:
+            writer.write(protocol.error_response("08P01", f"onceproof wire: {error}"))
+            writer.close()
+            return
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            writer.write(
+                protocol.error_response("08006", f"onceproof wire: no database: {error!r}")
+            )
+            writer.close()
+            return
+        if code == protocol.CANCEL_REQUEST:
+            server[1].write(startup)
+            with contextlib.suppress(OSError):
+                await server[1].drain()
+                await server[0].read(1)  # Postgres closes once it has taken the request
+            server[1].close()
+            writer.close()
+            return
+        connection = Connection(
+            next(self._numbers), port, self._gates, self._trace, (reader, writer), server
+        )
+        port.connections.add(connection)
+        try:
+            await connection.run(startup)
+        finally:
+            port.connections.discard(connection)
+
+    # ---------------------------------------------------------------- the controller
+
+    def _parked(self, park: Park) -> None:
+        self._send({"event": "park", "park": park})
+
+    def _ended(self, record: ConnectionTrace) -> None:
+        self._send({"event": "eof", "replica": record.replica, "connection": record.connection,
+                    "at_ns": record.at_ns})  # fmt: skip
+
+    def _send(self, frame: object) -> None:
+        if self._controller is not None:
+            write_frame(self._controller, frame)
+
+    async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(HELLO_SECONDS):
+                hello = await read_frame(reader)
+        except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
+            writer.close()
+            return
+        given = str(hello.get("token", ""))
+        if not hmac.compare_digest(given.encode(), self._token.encode()) or self._controller:
+            write_frame(writer, {"error": "refused: wrong token, or another controller is here"})
+            writer.close()
+            return
+        self._controller = writer
+        self._trace.on_client_eof = self._ended
+        write_frame(writer, {"welcome": True})
+        try:
+            while True:
+                frame = await read_frame(reader)
+                task = asyncio.create_task(self._answer(frame))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+        except (OSError, ValueError, asyncio.IncompleteReadError):
+            self._controller = None
+            self._gates.controller_lost()
+            writer.close()
+
+    async def _answer(self, frame: dict[str, Any]) -> None:
+        """Carry out one request and answer it."""
+        answer: dict[str, Any] = {"id": frame.get("id")}
+        try:
+            answer["result"] = await self._carry_out(str(frame.get("do")), frame)
+        except (KeyError, ValueError, OSError, msgspec.ValidationError) as error:
+            answer["error"] = f"{type(error).__name__}: {error}"
+        self._send(answer)
+
+    async def _carry_out(self, what: str, frame: dict[str, Any]) -> Any:
+        match what:
+            case "open":
+                return await self._open(frame["replica"])
+            case "arm":
+                return self._gates.arm(msgspec.convert(frame["rule"], Rule))
+            case "disarm":
+                return self._gates.disarm(frame["rule_id"])
+            case "release":
+                return await self._gates.release(frame["hold_id"], frame["action"])
+            case "cut":
+                return self._cut(frame["replica"], frame["side"], frame.get("connection"))
+            case "delay":
+                return self._delay(frame["replica"], float(frame["seconds"]))
+            case "state":
+                return self._state()
+        raise ValueError(f"unknown request {what!r}")
+
+    async def _open(self, replica: str) -> int:
+        port = self._ports.setdefault(replica, Port(replica, self._delay_seconds))
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._accept(port, reader, writer)
+
+        listener = await asyncio.start_server(accept, HOST, 0, backlog=512, limit=1 << 20)
+        self._listeners.append(listener)
+        return int(listener.sockets[0].getsockname()[1])
+
+    def _cut(self, replica: str, side: str, number: int | None) -> int:
+        chosen = [
+            connection
+            for connection in self._ports[replica].connections
+            if number is None or connection.number == number
+        ]
+        for connection in chosen:
+            connection.cut(side)
+        return len(chosen)
+
+    def _delay(self, replica: str, seconds: float) -> None:
+        if replica == "*":
+            self._delay_seconds = seconds
+        for port in self._ports.values() if replica == "*" else [self._ports[replica]]:
+            port.delay_seconds = seconds
+
+    def _state(self) -> WireState:
+        return WireState(
+            connections=tuple(
+                OpenConnection(
+                    replica=port.replica, connection=one.number, backend_pid=one.backend_pid,
+                    state=one.state, in_flight=one.in_flight, keys=tuple(sorted(one.keys)),
+                )
+                for port in self._ports.values()
+                for one in port.connections
+            )
+        )  # fmt: skip

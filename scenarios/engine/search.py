@@ -1,0 +1,122 @@
+"""The directed search: two deliveries of one order, one preemption, placed at every step in turn.
+
+Delivery A runs on the first replica until its k-th database step, is held there, delivery B runs
+on the second replica as far as it can, then A goes on. One preemption suffices for every published
+check-then-act bug, and its history is the smallest that shows it. The search stops at the first
+order with two shipments. It is no exploration: it says nothing of what it did not try.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import aiohttp
+
+from cluster.wire.rules import Rule
+from loadtests import shopify
+from loadtests.recorder import Recorder
+from loadtests.traffic import SHOP, PlannedOrder, order_number, plan_order
+from results.records import Intent
+from scenarios.engine.plan import RunPlan, note
+from scenarios.engine.stand import Stand, Watch
+
+WORKER = 99  # order ids of their own
+STEPS_MAX = 12
+PARK_SECONDS = 1.5
+ALONE_SECONDS = 0.8  # how long B may take alone before it counts as waiting for A
+SHIPPED_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Sender:
+    """Sends single deliveries as the swarm would, into a history file of its own."""
+
+    stand: Stand
+    session: aiohttp.ClientSession
+    recorder: Recorder
+
+    async def deliver(self, order: PlannedOrder, copy: int, topic: str, target: str) -> None:
+        """One POST to one replica, recorded before and after."""
+        webhook_id = order.webhooks[copy].webhook_id
+        if topic == "orders/create":
+            webhook_id = order.event_id[:-4] + "c0de"
+        intent = Intent(
+            attempt_id=f"{webhook_id}.{copy}.1", group_id=f"{order.order_id}", shop=SHOP,
+            order_id=order.order_id, topic=topic, webhook_id=webhook_id, event_id=order.event_id,
+            copy=copy, attempt=1, authentic=True, target=target, lines=order.lines,
+            intended_ns=time.monotonic_ns(),
+        )  # fmt: skip
+        content = shopify.body(order, paid=topic == "orders/paid")
+        signature = shopify.sign(self.stand.secret, content)
+        headers = shopify.headers(order, webhook_id, topic, signature)
+        headers["X-Onceproof-Attempt"] = intent.attempt_id
+        self.recorder.intend([intent])
+        sent_ns, status, error = time.monotonic_ns(), None, None
+        url = f"{self.stand.targets[target]}/webhooks/{topic}"
+        try:
+            async with self.session.post(url, data=content, headers=headers) as answer:
+                await answer.read()
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError) as problem:
+            error = repr(problem)
+        self.recorder.complete(intent.attempt_id, sent_ns=sent_ns, status=status, error=error)
+
+
+async def search(plan: RunPlan, stand: Stand, watch: Watch) -> None:
+    """Try one preemption after each step; notes the guilty order in the manifest."""
+    first, second = list(stand.targets)[:2]
+    choices = plan.random("search")
+    recorder = Recorder(stand.folder.history(WORKER))
+    timeout = aiohttp.ClientTimeout(total=shopify.TOTAL_SECONDS, connect=shopify.CONNECT_SECONDS)
+    await stand.wire.delay("*", 0)
+    distinct = plan.scenario.traffic.duplicates.ids == "distinct"
+    tried = 0
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        sender = Sender(stand, session, recorder)
+        for step in range(1, STEPS_MAX + 1):
+            watch(f"directed search: the first delivery held before its step {step}")
+            number = order_number(plan.seed, WORKER, step)
+            order = plan_order(
+                choices, number, 0.0, 2, plan.scenario.traffic.duplicates.ids == "distinct"
+            )
+            tried += 1
+            held = await preempt(sender, order, step, first, second)
+            if await shipments(stand, session, order) > 1:
+                note(stand.folder, directed_order=order.order_id, directed_step=step)
+                break
+            if not held:
+                break
+    recorder.end(worker=WORKER, planned=tried, sent=tried, shed=0)
+
+
+async def preempt(sender: Sender, order: PlannedOrder, step: int, first: str, second: str) -> bool:
+    """A until its step, then B, then A's rest; False when A has no such step."""
+    wire = sender.stand.wire
+    await sender.deliver(order, 0, "orders/create", first)
+    rule = Rule(
+        rule_id=f"search-{step}", point="before", replicas=(first,), occurrence=step,
+        key=str(order.order_id), lease_seconds=4.0,
+    )  # fmt: skip
+    await wire.arm(rule)
+    a = asyncio.create_task(sender.deliver(order, 0, "orders/paid", first))
+    park = await wire.next_park(rule.rule_id, timeout_seconds=PARK_SECONDS)
+    if park is None:
+        await wire.disarm(rule.rule_id)
+    b = asyncio.create_task(sender.deliver(order, 1, "orders/paid", second))
+    await asyncio.wait([b], timeout=ALONE_SECONDS)
+    if park is not None:
+        await wire.release(park.hold_id, "pass")
+    await asyncio.gather(a, b)
+    return park is not None
+
+
+async def shipments(stand: Stand, session: aiohttp.ClientSession, order: PlannedOrder) -> int:
+    """How many shipments the witness has, once the ledger has nothing left to send."""
+    async with asyncio.timeout(SHIPPED_SECONDS + 5):
+        deadline = time.monotonic() + SHIPPED_SECONDS
+        while not await stand.ledger.settled() and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        url = f"http://127.0.0.1:{stand.witness.port}/effects?order_id={order.order_id}"
+        headers = {"Authorization": f"Bearer {stand.token}"}
+        async with session.get(url, headers=headers) as answer:
+            return len(await answer.json())
