@@ -2,7 +2,8 @@
 
 A plain object without Locust in it: users take orders from it, each order exactly once. An order
 that comes to its turn later than `SHED_AFTER_SECONDS` is shed and counted: sending it late would
-hide that the generator could not keep its schedule.
+hide that the generator could not keep its schedule. Shedding needs no user, so that a process
+that was given none still comes to its end, with the count that says so.
 """
 
 import itertools
@@ -10,15 +11,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from loadtests.traffic import ORDERS_MAX, PlannedOrder, plan_orders
+from loadtests.shopify import RETRIES
+from loadtests.traffic import ORDERS_MAX, WORKERS_MAX, PlannedOrder, plan_orders
 
 SHED_AFTER_SECONDS = 2.0
 LEAD_SECONDS = 1.0  # the first order comes so long after the start: users and connections are up
+COPIES_MAX = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmOptions:
-    """What the command line or the web form said."""
+    """What the command line or the web form said; ValueError for what cannot be."""
 
     orders: int  # 0: until stopped
     rate: float
@@ -29,9 +32,27 @@ class SwarmOptions:
     time_scale: float
     create_first: bool
     targets: tuple[tuple[str, str], ...]  # (replica name, base URL)
-    secret: str
+    secret: str = field(repr=False)
     worker: int = 0
     workers: int = 1
+
+    def __post_init__(self) -> None:
+        limits = (
+            (0 <= self.orders <= ORDERS_MAX, f"--orders: expected 0 to {ORDERS_MAX}"),
+            (self.rate > 0, "--rate: expected more than 0 orders per second"),
+            (1 <= self.copies <= COPIES_MAX, f"--copies: expected 1 to {COPIES_MAX}"),
+            (0 <= self.retries <= RETRIES, f"--attempts: expected 1 to {RETRIES + 1}"),
+            (self.time_scale >= 0, "--time-scale: expected 0 or more"),
+            (0 <= self.worker < WORKERS_MAX, f"at most {WORKERS_MAX} sending processes"),
+            (bool(self.targets), "--targets or --host: expected the service's URL"),
+            (
+                all(url.startswith(("http://", "https://")) for _, url in self.targets),
+                "--targets: expected name=http://host:port,name=...",
+            ),
+        )
+        for holds, sentence in limits:
+            if not holds:
+                raise ValueError(sentence)
 
 
 @dataclass(slots=True)
@@ -46,6 +67,7 @@ class Schedule:
     unfinished: int = 0
     _turn: Iterator[int] = field(default_factory=itertools.count)
     _plan: Iterator[PlannedOrder] | None = None
+    _next: PlannedOrder | None = None
 
     @property
     def planned(self) -> int:
@@ -57,8 +79,36 @@ class Schedule:
             options.worker < options.orders % options.workers
         )
 
+    @property
+    def exhausted(self) -> bool:
+        """True when every order was taken or shed; an endless schedule never is."""
+        return self._peek() is None
+
     def take(self) -> tuple[PlannedOrder, int, int] | None:
         """The next order, its due time, and the index of its first target; None: no more."""
+        self.shed_late()
+        order = self._peek()
+        if order is None or self.stopped:
+            return None
+        self._next = None
+        self.sent += 1
+        return order, self._due_ns(order), next(self._turn)
+
+    def give_back(self) -> None:
+        """An order was taken but the run was stopped before its burst: it was not sent."""
+        self.sent -= 1
+
+    def shed_late(self) -> None:
+        """Give up, and count, the orders that nobody took in time."""
+        limit_ns = time.monotonic_ns() - int(SHED_AFTER_SECONDS * 1e9)
+        while not self.stopped and (order := self._peek()) and self._due_ns(order) < limit_ns:
+            self._next = None
+            self.shed += 1
+
+    def _due_ns(self, order: PlannedOrder) -> int:
+        return self.began_ns + int((LEAD_SECONDS + order.offset_seconds) * 1e9)
+
+    def _peek(self) -> PlannedOrder | None:
         if self._plan is None:
             self._plan = plan_orders(
                 seed=self.options.seed,
@@ -69,12 +119,6 @@ class Schedule:
                 worker=self.options.worker,
                 workers=self.options.workers,
             )
-        for order in self._plan:
-            if self.stopped:
-                return None
-            due_ns = self.began_ns + int((LEAD_SECONDS + order.offset_seconds) * 1e9)
-            if time.monotonic_ns() - due_ns <= SHED_AFTER_SECONDS * 1e9:
-                self.sent += 1
-                return order, due_ns, next(self._turn)
-            self.shed += 1
-        return None
+        if self._next is None:
+            self._next = next(self._plan, None)
+        return self._next

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from loadtests.traffic import SHOP, PlannedOrder
@@ -238,8 +237,3 @@ def customer(order_id: int, address: dict[str, Any]) -> dict[str, Any]:
         "admin_graphql_api_id": f"gid://shopify/Customer/{order_id + 5}",
         "default_address": {"id": order_id + 6, "default": True, **address},
     }  # fmt: skip
-
-
-def by_target(targets: Sequence[str], start: int, copy: int) -> str:
-    """Spread the copies of one order over different replicas on purpose."""
-    return targets[(start + copy) % len(targets)]

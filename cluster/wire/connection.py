@@ -61,6 +61,8 @@ class Connection:
         self._executed = asyncio.Event()  # a split flight's statements have been answered
         self._executes_left = 0
         self._holding: Hold | None = None
+        self._unheld = asyncio.Event()
+        self._unheld.set()
         self._application_name = ""
         self._opened = False
 
@@ -96,8 +98,7 @@ class Connection:
             self.cut("both")
             for flight in self._pending:
                 self._record(flight)
-            if self._holding is not None:
-                self._gates.done(self._holding)
+            self._end_hold()
 
     def cut(self, side: str) -> None:
         """Abort a side at once, without a goodbye."""
@@ -132,9 +133,8 @@ class Connection:
                 continue
             chunk, size = [], 0
             await self._to_server.drain()
-        if self._holding is not None:  # an answer that is held stays held after its client's end
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._holding.finished.wait(), HOLD_MAX_SECONDS)
+        with contextlib.suppress(TimeoutError):  # an answer that is held outlives its client
+            await asyncio.wait_for(self._unheld.wait(), HOLD_MAX_SECONDS)
 
     async def _flight(self, chunk: list[tuple[int, bytes]]) -> None:
         """Gate and forward what was sent up to Sync, Query, FunctionCall or Flush."""
@@ -208,6 +208,7 @@ class Connection:
     async def _park(self, armed: Armed, flight: Flight) -> Action:
         others = sum(other is not self and other.busy for other in self.port.connections)
         self._trace.flush()
+        self._unheld.clear()
         action, self._holding = await self._gates.hold(
             armed, flight, replica=self.port.replica, connection=self.number,
             backend_pid=self.backend_pid, keys=self.keys.union(flight.keys),
@@ -223,17 +224,21 @@ class Connection:
         if self.eof_ns is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), SETTLE_SECONDS)
-        self._gates.done(self._holding)
-        self._holding = None
+        self._end_hold()
+
+    def _end_hold(self) -> None:
+        """What was decided has been carried out."""
+        if self._holding is not None:
+            self._gates.done(self._holding)
+            self._holding = None
+        self._unheld.set()
 
     async def _drop(self) -> None:
         """Close both sides; the hold is carried out once the server's side is really closed."""
         self.cut("both")
         with contextlib.suppress(OSError, TimeoutError):
             await asyncio.wait_for(self._to_server.wait_closed(), SETTLE_SECONDS)
-        if self._holding is not None:
-            self._gates.done(self._holding)
-            self._holding = None
+        self._end_hold()
         raise asyncio.IncompleteReadError(b"", None)
 
     # ---------------------------------------------------------------- server to client
@@ -323,9 +328,7 @@ class Connection:
             return True
         if await self._park(armed, flight) == "drop":
             return False
-        assert self._holding is not None
-        self._gates.done(self._holding)
-        self._holding = None
+        self._end_hold()
         return True
 
     # ---------------------------------------------------------------- records

@@ -122,6 +122,9 @@ class Gates:
                 action, why = await asyncio.shield(hold.decided)
         except TimeoutError:
             action, why = "pass", "lease"
+        except asyncio.CancelledError:
+            self.done(hold)
+            raise
         if why != "controller" and client_gone():
             action = "drop"
         hold.decided.cancel()

@@ -33,7 +33,7 @@ class Traffic:
     duplicates: Burst = field(default_factory=Burst)
     create_first: bool = True  # orders/create is delivered before orders/paid: the row is there
     retry_time_scale: float = 1 / 600  # Shopify's retries span 4 hours; here, 24 seconds
-    users: int = 24  # the most bursts in flight
+    users: int = 80  # the most bursts in flight
 
 
 @dataclass(frozen=True, slots=True)
