@@ -4,11 +4,17 @@ Here `-u` is the most bursts in flight, not a number of customers, and `-r` is h
 reached; how many orders come in a second is `--rate`, an open model. The other options say how
 many orders, how many copies of each under which ids, and from which seed. They stand in the web
 form too. The shared secret comes from an environment variable, never from the command line.
+
+A run with `--orders` ends by itself when every order and its retries are done; `-t`, Ctrl-C or the
+web UI's Stop end it earlier: what is in flight is answered, waiting retries are given up. With
+`--processes` each worker has its share of the orders and a history of its own. Failed requests do
+not make the exit status (the verdict does); `--exit-code-on-error 1` brings Locust's own rule back.
 """
 
-import contextlib
+import logging
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +27,24 @@ from loadtests.schedule import Schedule, SwarmOptions
 from loadtests.webhook_users import PaidWebhook, Swarm
 
 __all__ = ["PaidWebhook"]
-DRAIN_SECONDS = 60.0
+DRAIN_SECONDS = 8.0  # one attempt takes at most Shopify's 5
 SYNC_SECONDS = 1.0
+HISTORIES_MAX = 1_000  # of one worker in one folder: starts from the web UI
+DONE = "onceproof-done"
+logger = logging.getLogger("onceproof")
 
 
 @events.init_command_line_parser.add_listener
 def add_options(parser: Any) -> None:
     """Our options, on the command line and in the web form."""
-    group = parser.add_argument_group("onceproof (-u: most bursts in flight; the rate is --rate)")
+    parser.set_defaults(exit_code_on_error=0)
+    group = parser.add_argument_group(
+        "onceproof",
+        "-u is the most bursts in flight and -r how fast that cap is reached; "
+        "the arrivals are --rate, however slow the service is.",
+    )
     add = group.add_argument
+    history = f"loadtests-history/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     add("--orders", type=int, default=0, help="How many orders; 0: until stopped")
     add("--rate", type=float, default=20.0, help="Orders per second (Poisson)")
     add("--copies", type=int, default=2, help="Deliveries of each order, released together")
@@ -40,19 +55,22 @@ def add_options(parser: Any) -> None:
     add("--create-first", type=int, default=1, help="1: deliver orders/create before orders/paid")
     add("--targets", default="", help="name=url,name=url: replicas; default: --host alone")
     add("--secret-from", default="SHOPIFY_SHARED_SECRET", help="Variable with the shared secret")
-    add("--history", default="", help="Folder for the history; default: loadtests-history")
+    add("--history", default=history, help="Folder for the history, a file per process")
 
 
 def read_options(environment: Any) -> SwarmOptions:
-    """The options of this process."""
+    """The options of this process; ValueError with a sentence for what cannot be."""
     given = environment.parsed_options
     runner = environment.runner
     processes = given.processes or 1
     workers = max(os.cpu_count() or 1 if processes < 0 else processes, given.expect_workers or 1)
-    targets = tuple(
-        (name, url) for name, _, url in (part.partition("=") for part in given.targets.split(","))
-        if url
-    )  # fmt: skip
+    named = (part.strip().partition("=") for part in given.targets.split(",") if part.strip())
+    targets = tuple((name, url.rstrip("/")) for name, _, url in named)
+    if not targets and environment.host:
+        targets = (("service", environment.host.rstrip("/")),)
+    secret = os.environ.get(given.secret_from, "")
+    if not secret:
+        raise ValueError(f"set the variable {given.secret_from} to the shared secret")
     return SwarmOptions(
         orders=given.orders,
         rate=given.rate,
@@ -62,68 +80,115 @@ def read_options(environment: Any) -> SwarmOptions:
         retries=given.attempts - 1,
         time_scale=given.time_scale,
         create_first=bool(given.create_first),
-        targets=targets or (("service", environment.host.rstrip("/")),),
-        secret=os.environ.get(given.secret_from, ""),
+        targets=targets,
+        secret=secret,
         worker=runner.worker_index if isinstance(runner, WorkerRunner) else 0,
         workers=workers if isinstance(runner, WorkerRunner) else 1,
     )
 
 
+@events.init.add_listener
+def prepare(environment: Any, **_: Any) -> None:
+    """Refuse impossible options before anything starts; let workers tell the master."""
+    given = environment.parsed_options
+    if isinstance(environment.runner, MasterRunner):
+        environment.runner.register_message(DONE, worker_done)
+    elif given.headless and not isinstance(environment.runner, WorkerRunner):
+        try:
+            read_options(environment)
+        except ValueError as error:
+            raise SystemExit(f"onceproof: {error}") from None
+
+
 @events.test_start.add_listener
 def begin(environment: Any, **_: Any) -> None:
     """Open this process's history and start its schedule."""
+    environment.stop_timeout = environment.stop_timeout or DRAIN_SECONDS
+    environment.workers_done = set()
     if isinstance(environment.runner, MasterRunner):
         return
-    options = read_options(environment)
-    if not options.secret:
-        raise ValueError(f"set {environment.parsed_options.secret_from} to the shared secret")
-    folder = Path(environment.parsed_options.history or "loadtests-history")
-    recorder = Recorder(folder / f"history-{options.worker}.jsonl")
-    environment.onceproof = Swarm(Schedule(options), recorder)
-    environment.stop_timeout = environment.stop_timeout or DRAIN_SECONDS
-    gevent.spawn(attend, environment)
-
-
-def attend(environment: Any) -> None:
-    """Sync the history by the clock, and end the run when everything has been answered."""
-    swarm: Swarm = environment.onceproof
-    synced = time.monotonic()
-    while not swarm.schedule.stopped:
-        gevent.sleep(0.05)
-        if time.monotonic() - synced >= SYNC_SECONDS:
-            swarm.recorder.sync()
-            synced = time.monotonic()
-        schedule = swarm.schedule
-        exhausted = schedule.options.orders and schedule.sent + schedule.shed >= schedule.planned
-        if exhausted and not schedule.unfinished and not len(swarm.retries):
-            break
-    finish(environment)
-    if not swarm.schedule.stopped:
-        environment.runner.quit()
-
-
-@events.test_stopping.add_listener
-def drain(environment: Any, **_: Any) -> None:
-    """Take no more orders; what is in flight is finished within the drain time."""
-    if hasattr(environment, "onceproof"):
-        environment.onceproof.schedule.stopped = True
-
-
-@events.quitting.add_listener
-def finish(environment: Any, **_: Any) -> None:
-    """The last line of the history, once."""
-    swarm = getattr(environment, "onceproof", None)
-    if swarm is None or getattr(swarm, "finished", False):
+    try:
+        options = read_options(environment)
+    except ValueError as error:
+        logger.error("onceproof: %s", error)
+        environment.onceproof = None
+        environment.process_exit_code = 2
+        gevent.spawn(conclude, environment)
         return
-    swarm.finished = True
-    with contextlib.suppress(gevent.Timeout), gevent.Timeout(DRAIN_SECONDS):
-        swarm.retries.join()
+    PaidWebhook.host = options.targets[0][1]
+    folder = Path(environment.parsed_options.history)
+    environment.onceproof = Swarm(Schedule(options), Recorder(free_file(folder, options.worker)))
+    gevent.spawn(attend, environment, environment.onceproof)
+
+
+def free_file(folder: Path, worker: int) -> Path:
+    """A new file for each start: two runs in one file would read as one."""
+    names = (f"-{number}" if number > 1 else "" for number in range(1, HISTORIES_MAX))
+    for name in names:
+        file = folder / f"history-{worker}{name}.jsonl"
+        if not file.exists():
+            return file
+    raise FileExistsError(f"{folder} is full of histories. Name another with --history.")
+
+
+def attend(environment: Any, swarm: Swarm) -> None:
+    """Sync the history by the clock, and end the run when everything has been answered."""
     schedule = swarm.schedule
+    synced = time.monotonic()
+    drained_by = None
+    while True:
+        gevent.sleep(0.05)
+        schedule.shed_late()
+        if time.monotonic() - synced >= SYNC_SECONDS:
+            # In a thread: an fsync may take long, and the next burst is due meanwhile.
+            gevent.get_hub().threadpool.apply(swarm.recorder.sync)
+            synced = time.monotonic()
+        if schedule.stopped:
+            drained_by = drained_by or time.monotonic() + DRAIN_SECONDS
+            if swarm.idle or time.monotonic() > drained_by:
+                break
+        elif schedule.exhausted and swarm.idle:
+            break
     swarm.recorder.end(
         worker=schedule.options.worker,
         planned=schedule.planned,
         sent=schedule.sent,
         shed=schedule.shed,
     )
-    # Locust's own exit status speaks of failed requests; ours is the verdict's business.
-    environment.process_exit_code = 0
+    swarm.ended.set()
+    if not schedule.stopped:
+        conclude(environment)
+
+
+def conclude(environment: Any) -> None:
+    """This process is done: end the run, or tell the master, who waits for all of them."""
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner):
+        runner.send_message(DONE, None)
+    elif environment.parsed_options.headless:
+        runner.quit()
+    else:
+        runner.stop()  # the web UI stays, with its figures
+
+
+def worker_done(environment: Any, msg: Any, **_: Any) -> None:
+    """One of the master's workers has sent all of its share."""
+    environment.workers_done.add(msg.node_id)
+    if len(environment.workers_done) >= environment.runner.worker_count:
+        gevent.spawn(conclude, environment)  # not in the greenlet that receives messages
+
+
+@events.test_stopping.add_listener
+@events.quitting.add_listener
+def drain(environment: Any, **_: Any) -> None:
+    """Take no more orders; return when what is in flight has been answered and recorded."""
+    swarm: Swarm | None = getattr(environment, "onceproof", None)
+    if swarm is not None and not isinstance(environment.runner, MasterRunner):
+        swarm.stop()
+        swarm.ended.wait(DRAIN_SECONDS + 1)
+
+
+@events.user_error.add_listener
+def broken(user_instance: Any, **_: Any) -> None:
+    """An exception in a user is our fault, not the service's: the generator failed."""
+    user_instance.environment.process_exit_code = 2

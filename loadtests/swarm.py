@@ -1,6 +1,8 @@
 """Starts Locust as a process of its own and waits for it; never imports it.
 
 Importing Locust monkey-patches the interpreter, so the border is a process and the history files.
+It starts in the folder of its history and without LOCUST_* variables: a locust.conf or a setting
+of somebody's shell must not change what a run sends.
 """
 
 import asyncio
@@ -45,7 +47,7 @@ class SwarmPlan:
             "--copies", str(self.copies), "--ids", self.ids, "--seed", str(self.seed),
             "--attempts", str(self.retries + 1), "--time-scale", repr(self.retry_time_scale),
             "--create-first", str(int(self.create_first)), "--targets", targets,
-            "--history", str(self.history),
+            "--history", str(self.history.resolve()),
         )  # fmt: skip
 
 
@@ -61,11 +63,14 @@ class Swarm:
         cls, plan: SwarmPlan, *, secret: str, log: Path, environment: Mapping[str, str]
     ) -> "Swarm":
         """Start it in a session of its own; the history appears in `plan.history`."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("LOCUST_")}
+        plan.history.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as sink:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "locust", *plan.arguments(),
                 stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink,
-                env={**os.environ, "PYTHONPATH": str(ROOT), SECRET_VARIABLE: secret, **environment},
+                env={**inherited, "PYTHONPATH": str(ROOT), SECRET_VARIABLE: secret, **environment},
+                cwd=plan.history,
                 start_new_session=True,
             )  # fmt: skip
         return cls(process, log)

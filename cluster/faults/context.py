@@ -122,9 +122,17 @@ class FaultContext:
 class Fault(Protocol):
     """One fault that happens once. `perform` calls the three in order."""
 
-    fault_id: str
-    kind: str
-    point: str
+    @property
+    def fault_id(self) -> str:
+        """Its name in the journal."""
+
+    @property
+    def kind(self) -> str:
+        """crash, freeze, graceful or db-disconnect."""
+
+    @property
+    def point(self) -> str:
+        """The moment at which it strikes."""
 
     async def inject(self) -> None:
         """Do it; ClusterError when the victim is gone already."""

@@ -1,13 +1,14 @@
 """SIGSTOP a replica for a while: it keeps its sockets and its locks, and does not know it slept.
 
 This is what a long garbage collection, a paused VM or a starved node looks like. Aimed at a park
-inside a transaction, the held flight is passed on once the victim is frozen: the database answers
-a sleeper, and the transaction stays open with all its locks until the sleeper wakes.
+before a COMMIT, the flight stays held for as long as the victim sleeps: the transaction is open
+with all its locks, the sender gives up and tries elsewhere, and then the sleeper goes on.
 
 Limits: the proof reads the process table of this machine, so it works for local processes only.
 """
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,9 +80,16 @@ class Freeze:
             await asyncio.sleep(self._begun + self.frozen_seconds - time.monotonic())
         finally:
             await self.context.place.thaw(self.victim)
+            await self._release()
         status = await _status_becomes(self.victim, stopped=False)
         slept = round(time.monotonic() - self._begun, 3)
         self._stages.note(Stage.HEAL, {"process_status": status, "frozen_seconds": slept})
+
+    async def _release(self) -> None:
+        """Let the flight go on; harmless when its lease has ended already."""
+        if self.park is not None and self.context.wire is not None:
+            with contextlib.suppress(OnceproofError, OSError, TimeoutError):
+                await self.context.wire.release(self.park.hold_id, "pass")
 
     async def miss(self, reason: str) -> None:
         """Let go of the park."""
@@ -95,7 +103,7 @@ class Freeze:
     async def _look_at_transaction(
         self, park: Park, facts: dict[str, Any], missing: list[str]
     ) -> None:
-        """Before the flight goes on: it might be the one that ends the transaction."""
+        """While the flight is held nothing moves: what Postgres says now stays so."""
         try:
             async with server(self.context.database) as postgres:
                 backend = await postgres.backend(park.backend_pid)
@@ -106,13 +114,6 @@ class Freeze:
                 facts.update(backend.facts())
             if backend is None or not backend.in_transaction:
                 missing.append("in transaction: Postgres saw none open while it was frozen")
-        if self.context.wire is None:
-            missing.append("release: there is no wire")
-            return
-        try:
-            await self.context.wire.release(park.hold_id, "pass")
-        except (OnceproofError, OSError, TimeoutError) as error:
-            missing.append(f"release: {error}")
 
 
 async def _status_becomes(replica: Replica, *, stopped: bool) -> str:

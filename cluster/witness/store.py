@@ -16,7 +16,7 @@ import msgspec
 from results.errors import HarnessError
 from results.records import Line, ProviderCall, ProviderReply, Record
 
-EFFECTS_MAX = 5_000_000
+EFFECTS_MAX = 1_000_000  # some 300 MB
 Order = tuple[str, int]
 
 
@@ -70,4 +70,6 @@ class Store:
         os.close(self._file)
 
     def _write(self, record: Record) -> None:
-        os.write(self._file, msgspec.json.encode(record) + b"\n")
+        line = msgspec.json.encode(record) + b"\n"
+        if os.write(self._file, line) != len(line):
+            raise OSError("the witness's file took only part of a line: is the disk full?")

@@ -22,6 +22,8 @@ def cannot_judge(bundle: Bundle) -> str | None:
         return "the witness's file has lost a line, so a missing shipment proves nothing"
     if not bundle.completed:
         return "the run was cut short, so a shipment may still have been on its way"
+    if bundle.manifest.controller_lost:
+        return "the harness lost its wire, and the service its database with it"
     return None
 
 

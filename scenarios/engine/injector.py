@@ -8,34 +8,33 @@ is always somebody left to answer. Order and moments come from the run's seed.
 import asyncio
 import time
 
-from cluster.wire.client import Park
-from cluster.wire.rules import Rule
-
 from cluster import faults
+from cluster.faults.crash import CrashPoint
 from cluster.place import Replica
+from cluster.wire.client import Park
+from cluster.wire.rules import Point, Rule
 from results.records import Stage
 from scenarios.engine.plan import RunPlan
 from scenarios.engine.scenario import Blind, Crash, Fault, Freeze, InTransaction
 from scenarios.engine.stand import Stand, Watch
+from scenarios.engine.swarm import Traffic
 
 PARK_SECONDS = 15.0
-WIRE_POINTS = {
+WIRE_POINTS: dict[str, Point] = {
     "commit-dropped": "before-commit",
     "commit-after-death": "before-commit",
     "reply-lost": "reply",
 }
 
 
-async def inject_all(
-    plan: RunPlan, stand: Stand, traffic_ended: asyncio.Event, watch: Watch
-) -> None:
+async def inject_all(plan: RunPlan, stand: Stand, traffic: Traffic, watch: Watch) -> None:
     """Inject every fault that the scenario asks for, or journal why one was missed."""
     if not plan.scenario.faults:
         return
     order = plan.random("faults")
     asked = [fault for fault in plan.scenario.faults for _ in range(fault.times)]
     order.shuffle(asked)
-    injector = Injector(plan, stand, traffic_ended)
+    injector = Injector(plan, stand, traffic.ended)
     slots = asyncio.Semaphore(max(1, plan.scenario.replicas - 1))
     done = 0
 
@@ -83,7 +82,7 @@ class Injector:
             self._busy.discard(victim.name)
 
     async def _carry_out(
-        self, fault_id: str, fault: Fault, point: str, victim: Replica, park: Park | None
+        self, fault_id: str, fault: Fault, point: CrashPoint, victim: Replica, park: Park | None
     ) -> None:
         if isinstance(fault, Crash):
             await faults.perform(faults.Crash(self._context, fault_id, point, victim.name, park))
@@ -150,7 +149,7 @@ class Injector:
         )
 
 
-def moment(fault: Fault) -> str:
+def moment(fault: Fault) -> CrashPoint:
     """The name of the point at which a fault strikes."""
     match fault:
         case Crash(at=InTransaction(point=point)):

@@ -76,9 +76,7 @@ async def search(plan: RunPlan, stand: Stand, watch: Watch) -> None:
         for step in range(1, STEPS_MAX + 1):
             watch(f"directed search: the first delivery held before its step {step}")
             number = order_number(plan.seed, WORKER, step)
-            order = plan_order(
-                choices, number, 0.0, 2, plan.scenario.traffic.duplicates.ids == "distinct"
-            )
+            order = plan_order(choices, number, 0.0, 2, distinct)
             tried += 1
             held = await preempt(sender, order, step, first, second)
             if await shipments(stand, session, order) > 1:
@@ -114,7 +112,7 @@ async def shipments(stand: Stand, session: aiohttp.ClientSession, order: Planned
     """How many shipments the witness has, once the ledger has nothing left to send."""
     async with asyncio.timeout(SHIPPED_SECONDS + 5):
         deadline = time.monotonic() + SHIPPED_SECONDS
-        while not await stand.ledger.settled() and time.monotonic() < deadline:
+        while not await stand.ledger.settled() and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         url = f"http://127.0.0.1:{stand.witness.port}/effects?order_id={order.order_id}"
         headers = {"Authorization": f"Bearer {stand.token}"}

@@ -6,6 +6,10 @@ left as it is: the checker will find it and say so.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from msgspec.structs import replace
 
 from scenarios.engine.stand import Stand, Watch
 
@@ -13,11 +17,35 @@ SAMPLE_SECONDS = 0.25
 SNAPSHOTS_MAX = 2_000
 
 
-async def sample_ledger(stand: Stand) -> None:
-    """Take snapshots through the run until cancelled; their number is part of the coverage."""
-    while stand.ledger.taken < SNAPSHOTS_MAX:
-        await stand.ledger.snapshot("sample")
-        await asyncio.sleep(SAMPLE_SECONDS)
+@asynccontextmanager
+async def sampling(stand: Stand) -> AsyncIterator[None]:
+    """Take snapshots while the context lasts; their number is part of the coverage."""
+
+    async def sample() -> None:
+        while stand.ledger.taken < SNAPSHOTS_MAX:
+            await stand.ledger.snapshot("sample")
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    task = asyncio.create_task(sample())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def controlled(stand: Stand) -> AsyncIterator[None]:
+    """A run that loses its wire is not thrown away: it is judged, and can only be unknown."""
+    try:
+        yield
+    except Exception:
+        if not stand.wire.lost.is_set():
+            raise
+    if stand.wire.lost.is_set():
+        manifest = stand.folder.read_manifest()
+        why = "the wire's process or its control stream ended during the run"
+        stand.folder.write_manifest(replace(manifest, controller_lost=why))
 
 
 async def settle(stand: Stand, deadline_seconds: float, watch: Watch) -> None:

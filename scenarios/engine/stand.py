@@ -12,18 +12,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
-from cluster.wire.client import Wire
-
 from cluster.journal import Journal
 from cluster.ledgers import LedgerReader
 from cluster.ports import free_port
 from cluster.postgres import Postgres
 from cluster.processes import Processes, ProcessSpec
 from cluster.spawn import Child, module_environment, spawn
+from cluster.wire.client import Wire
 from results.errors import ClusterError
 from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig
-from scenarios.engine.plan import note
+from scenarios.engine.plan import RunPlan, note
 
 HOST = "127.0.0.1"
 Watch = Callable[[str], None]
@@ -49,16 +48,9 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(
-    config: ServiceConfig,
-    folder: RunFolder,
-    *,
-    strategy: str,
-    provider: str,
-    replicas: int,
-    watch: Watch,
-) -> AsyncIterator[Stand]:
+async def standing(plan: RunPlan, folder: RunFolder, watch: Watch) -> AsyncIterator[Stand]:
     """Bring everything up, hand it over, and take it down again whatever happens."""
+    config, replicas = plan.config, plan.scenario.replicas
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(folder.journal))
         watch("starting Postgres")
@@ -68,7 +60,7 @@ async def standing(
         token, secret = secrets.token_hex(16), secrets.token_hex(16)
         wire_process, witness, _ = await asyncio.gather(
             start_wire(stack, postgres, folder, journal, token),
-            start_witness(stack, folder, journal, token, provider),
+            start_witness(stack, folder, journal, token, plan.provider),
             apply_schema(config, postgres.dsn),
         )
         wire = await Wire.connect(HOST, wire_process.port, token)
@@ -87,7 +79,7 @@ async def standing(
             targets={}, secret=secret, token=token,
         )  # fmt: skip
         watch(f"starting {replicas} replicas of {config.service.name}")
-        await start_replicas(stand, strategy, replicas)
+        await start_replicas(stand, plan.strategy, replicas)
         note(
             folder,
             postgres={"provider": postgres.provider, "version": postgres.version,

@@ -4,18 +4,38 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from loadtests.shopify import RETRIES
 from loadtests.swarm import Swarm, SwarmPlan
+from results.errors import HarnessError
 from scenarios.engine.plan import RunPlan
 from scenarios.engine.stand import Stand, Watch
 
 MARGIN_SECONDS = 90.0  # start-up, and the last order's retries
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the rest of the run may know of the traffic."""
+
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def ended_or_lost(self, lost: asyncio.Event) -> None:
+        """Wait until all is answered; HarnessError when the wire is lost before."""
+        waits = [asyncio.create_task(event.wait()) for event in (self.ended, lost)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if lost.is_set():
+            raise HarnessError("The control of the wire was lost. See logs/wire.log of the run.")
+
+
 @asynccontextmanager
-async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[asyncio.Event]:
-    """Send the scenario's traffic; the event is set when all of it has been answered."""
+async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traffic]:
+    """Send the scenario's traffic; `ended` is set when all of it has been answered."""
     traffic = plan.scenario.traffic
     begun = time.monotonic()
     running = await Swarm.start(
@@ -37,20 +57,20 @@ async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[asyn
         environment={"ONCEPROOF_RUN": stand.folder.path.name},
     )
     stand.journal.spawned("locust", running.pid)
-    ended = asyncio.Event()
+    state = Traffic()
     limit_seconds = traffic.orders / traffic.per_second + MARGIN_SECONDS
 
     async def wait() -> None:
         try:
             await running.wait(timeout_seconds=limit_seconds)
         finally:
-            ended.set()
+            state.ended.set()
             watch(f"traffic ended after {time.monotonic() - begun:.1f} s")
 
     waiting = asyncio.create_task(wait())
     watch(f"sending {traffic.orders} orders, {traffic.duplicates.copies} copies each")
     try:
-        yield ended
+        yield state
         await waiting
     finally:
         waiting.cancel()

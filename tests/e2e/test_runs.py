@@ -1,0 +1,220 @@
+"""Whole runs, as a user makes them: real Postgres, real processes, a real swarm."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.heal import heal
+from results.records import Stage, Thresholds
+from results.run_folder import RunFolder
+from results.verdict import Validity, Verdict
+from scenarios import Blind, Burst, Crash, InTransaction, Scenario, Traffic
+from scenarios.engine.catalog import load_scenario
+from scenarios.engine.config import OWN_CONFIG, load_config
+from scenarios.engine.plan import RunPlan
+from scenarios.engine.runner import run
+
+ROOT = Path(__file__).resolve().parents[2]
+CALM = Thresholds(overlapping_groups=20, lateness_p99_ms=None)
+SMALL = Traffic(orders=80, per_second=40)
+
+
+def plan(scenario: Scenario, strategy: str, runs: Path, *, provider: str = "honours") -> RunPlan:
+    return RunPlan(
+        name="test", scenario=scenario, config=load_config(OWN_CONFIG), strategy=strategy,
+        provider=provider, seed=11, runs=runs,
+    )  # fmt: skip
+
+
+async def judged(scenario: Scenario, strategy: str, runs: Path, **more: str) -> Verdict:
+    _, verdict = await run(plan(scenario, strategy, runs, **more), lambda _: None)
+    return verdict
+
+
+def processes_of(run_id: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("ONCEPROOF_RUN") == run_id:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("strategy", ["naive", "article"])
+async def test_distinct_ids_find_the_broken_handlers_guilty(tmp_path: Path, strategy: str) -> None:
+    verdict = await judged(Scenario(title="t", traffic=SMALL, needs=CALM), strategy, tmp_path)
+
+    assert verdict.validity is Validity.INVALID
+    assert {"A1", "A8"} <= set(verdict.codes)
+
+
+async def test_one_id_leaves_the_article_innocent_but_with_its_500s(tmp_path: Path) -> None:
+    traffic = replace(SMALL, duplicates=Burst(copies=2, ids="same"))
+    verdict = await judged(Scenario(title="t", traffic=traffic, needs=CALM), "article", tmp_path)
+
+    assert (verdict.validity, verdict.codes) == (Validity.VALID, ())
+    assert [finding.count > 0 for finding in verdict.findings if finding.name == "spurious-5xx"]
+
+
+@pytest.mark.parametrize("point", ["commit-dropped", "commit-after-death", "reply-lost"])
+async def test_insert_first_survives_a_crash_at_every_point_of_its_commit(
+    tmp_path: Path, point: str
+) -> None:
+    scenario = Scenario(
+        title="t",
+        traffic=replace(SMALL, orders=160),
+        faults=[Crash(at=InTransaction(point), times=3)],  # type: ignore[arg-type]
+        needs=CALM,
+    )
+    verdict = await judged(scenario, "insert_first", tmp_path)
+
+    assert (verdict.validity, verdict.doubts) == (Validity.VALID, ())
+    counted = verdict.coverage.faults[f"crash:{point}"]
+    assert (counted.asked, counted.parked, counted.fired, counted.evidenced) == (3, 3, 3, 3)
+
+
+async def test_a_run_without_overlap_is_unknown(tmp_path: Path) -> None:
+    traffic = replace(SMALL, orders=20, duplicates=Burst(copies=1))
+    verdict = await judged(Scenario(title="t", traffic=traffic), "insert_first", tmp_path)
+
+    assert verdict.validity is Validity.UNKNOWN
+    assert "no-overlap" in {doubt.cause for doubt in verdict.doubts}
+
+
+async def test_kills_that_find_no_traffic_are_missed_and_the_run_is_unknown(tmp_path: Path) -> None:
+    scenario = Scenario(
+        title="t",
+        traffic=replace(SMALL, orders=25),
+        faults=[Crash(at=InTransaction("reply-lost"), times=40)],
+        needs=replace_thresholds(overlapping_groups=0),
+    )
+    verdict = await judged(scenario, "insert_first", tmp_path)
+
+    assert verdict.validity is Validity.UNKNOWN
+    assert "fault-missed" in {doubt.cause for doubt in verdict.doubts}
+
+
+def replace_thresholds(**changes: int) -> Thresholds:
+    return Thresholds(lateness_p99_ms=None, **changes)
+
+
+async def test_a_lost_wire_makes_the_run_unknown_not_lost(tmp_path: Path) -> None:
+    scenario = Scenario(title="t", traffic=replace(SMALL, orders=400), needs=CALM)
+
+    def watch(text: str) -> None:
+        if text.startswith("sending"):
+            asyncio.get_running_loop().call_later(3.0, kill_wire)
+
+    def kill_wire() -> None:
+        folder = RunFolder.find(tmp_path)
+        for line in folder.journal.read_text().splitlines():
+            record = json.loads(line)
+            if record.get("name") == "wire":
+                os.kill(record["pid"], signal.SIGKILL)
+
+    _, verdict = await run(plan(scenario, "insert_first", tmp_path), watch)
+
+    assert verdict.validity is Validity.UNKNOWN
+    assert "controller-lost" in {doubt.cause for doubt in verdict.doubts}
+
+
+@pytest.mark.parametrize("stage", [Stage.PARKED, Stage.INTENT, Stage.INJECT, Stage.EVIDENCE])
+def test_heal_cleans_up_after_a_runner_killed_at_any_stage(tmp_path: Path, stage: Stage) -> None:
+    runner = subprocess.Popen(
+        [sys.executable, "-m", "scenarios.engine.cli", "run", "kill_reply_lost", "--seed", "3",
+         "--runs", str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for((tmp_path / "latest").exists, 30)
+        folder = RunFolder.find(tmp_path)
+        wait_for(lambda: f'"stage":"{stage.value}"' in read(folder.journal), 60)
+    finally:
+        runner.kill()
+        runner.wait(10)
+    assert processes_of(folder.path.name)
+
+    report = asyncio.run(heal(tmp_path, run=None))
+
+    assert report.healed, report
+    assert not processes_of(folder.path.name)
+    assert folder.read_manifest().status == "interrupted"
+    again = subprocess.run(
+        [sys.executable, "-m", "scenarios.engine.cli", "check", str(folder.path), "--json"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert again.returncode == 2
+    assert json.loads(again.stdout)["coverage"]["deliveries"] >= 0
+
+
+def read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def test_ctrl_c_cleans_up_and_is_status_130(tmp_path: Path) -> None:
+    runner = subprocess.Popen(
+        [sys.executable, "-m", "scenarios.engine.cli", "run", "distinct_ids", "--runs",
+         str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: bool(list(tmp_path.glob("*/history-*.jsonl"))), 60)
+    runner.send_signal(signal.SIGINT)
+    _, errors = runner.communicate(timeout=30)
+
+    assert runner.returncode == 130, errors
+    folder = RunFolder.find(tmp_path)
+    assert not processes_of(folder.path.name)
+    assert folder.read_manifest().status == "interrupted"
+
+
+def test_the_demo_ends_as_expected(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "scenarios.engine.cli", "demo", "--seed", "7", "--runs",
+         str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "duplicate-shipment" in done.stdout
+    assert (tmp_path / "demo-7.html").stat().st_size > 20_000
+    for folder in tmp_path.glob("*-7"):
+        for name in ("report.html", "junit.xml", "summary.md", "verdict.json"):
+            assert (folder / name).is_file(), name
+
+
+async def test_blind_kills_are_counted_and_ask_for_no_moment(tmp_path: Path) -> None:
+    scenario = Scenario(
+        title="t", traffic=replace(SMALL, orders=160), faults=[Crash(at=Blind(), times=3)],
+        needs=CALM,
+    )  # fmt: skip
+    verdict = await judged(scenario, "insert_first", tmp_path)
+
+    assert verdict.coverage.blind_evidenced == 3
+
+
+async def test_a_sleeper_wakes_and_nothing_ships_twice(tmp_path: Path) -> None:
+    _, scenario = load_scenario("freeze_and_resume")
+    scenario = replace(scenario, needs=CALM)
+    verdict = await judged(scenario, "insert_first", tmp_path)
+
+    assert (verdict.validity, verdict.doubts) == (Validity.VALID, ())
+    assert verdict.coverage.faults["freeze:in-transaction"].evidenced == 2
