@@ -30,7 +30,6 @@ NULLS = [
     "cart_token",
     "client_details",
     "closed_at",
-    "company",
     "customer_locale",
     "device_id",
     "fulfillment_status",

@@ -18,7 +18,7 @@ from cluster.wire.gates import Armed, Gates, Hold
 from cluster.wire.rules import Action
 from cluster.wire.statements import Statements
 from cluster.wire.trace import Trace
-from results.records import ConnectionTrace, StatementTrace
+from results.records import ConnectionTrace
 
 QUEUE_MESSAGES = 256
 CHUNK_MAX_BYTES = 64 << 20
@@ -106,8 +106,6 @@ class Connection:
             self._to_client.transport.abort()
         if side in ("server", "both"):
             self._to_server.transport.abort()
-
-    # ---------------------------------------------------------------- client to server
 
     async def _read_client(self) -> None:
         try:
@@ -241,8 +239,6 @@ class Connection:
         self._end_hold()
         raise asyncio.IncompleteReadError(b"", None)
 
-    # ---------------------------------------------------------------- server to client
-
     async def _return(self) -> None:
         scanner = protocol.Scanner()
         try:
@@ -278,6 +274,11 @@ class Connection:
                 self.backend_pid = int.from_bytes(payload[:4], "big")
             case "C" if flight is not None:
                 flight.tags.append(payload[:-1].decode(errors="replace"))
+                flight.rows = 0
+            case "D" if flight is not None:
+                flight.rows += 1
+            case "s" if flight is not None:  # a limited Execute ends without a tag of its own
+                flight.tags.append(f"SELECT {flight.rows}")
             case "E" if flight is not None and flight.sqlstate is None:
                 flight.sqlstate = protocol.sqlstate(payload)
             case "G" if flight is not None:
@@ -331,8 +332,6 @@ class Connection:
         self._end_hold()
         return True
 
-    # ---------------------------------------------------------------- records
-
     def event(self, name: str, at_ns: int) -> None:
         """Trace an opening or an end, with the state at that moment."""
         self._trace.add(
@@ -345,14 +344,4 @@ class Connection:
 
     def _record(self, flight: Flight) -> None:
         if flight.sql:
-            self._trace.add(
-                StatementTrace(
-                    replica=self.port.replica, connection=self.number,
-                    backend_pid=self.backend_pid, flight=flight.number, sql=tuple(flight.sql),
-                    parameters=tuple(flight.parameters), keys=tuple(dict.fromkeys(flight.keys)),
-                    received_ns=flight.received_ns, forwarded_ns=flight.forwarded_ns,
-                    replied_ns=flight.replied_ns, returned_ns=flight.returned_ns,
-                    state_before=flight.state_before, state_after=flight.state_after,
-                    tags=tuple(flight.tags), sqlstate=flight.sqlstate, hold_id=flight.hold_id,
-                )
-            )  # fmt: skip
+            self._trace.add(flight.record(self.port.replica, self.number, self.backend_pid))

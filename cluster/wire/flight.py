@@ -4,6 +4,8 @@ import re
 import time
 from dataclasses import dataclass, field
 
+from results.records import StatementTrace
+
 SESSION = re.compile(
     r"\s*(?:SET|SHOW|RESET|DISCARD|LISTEN|UNLISTEN|DEALLOCATE|CLOSE|NOTIFY"
     r"|SELECT\s+pg_advisory_unlock_all)\b|.*\b(?:pg_catalog|pg_type|pg_range)\b",
@@ -35,6 +37,7 @@ class Flight:
     hold_id: str | None = None
     withhold: bool = False  # its answer is buffered, because a rule may want to hold it
     answer: bytearray = field(default_factory=bytearray)
+    rows: int = 0  # of the statement under way
     sync_swallowed: bool = False  # COPY FROM: the server ignores the Sync sent with Execute
 
     @property
@@ -48,6 +51,18 @@ class Flight:
         if self.state_before == "I":
             return any(WRITES.search(sql) for sql in self.sql if not SESSION.match(sql))
         return any(COMMIT.match(sql) for sql in self.sql)
+
+    def record(self, replica: str, connection: int, backend_pid: int) -> StatementTrace:
+        """The flight as the wire's file has it."""
+        return StatementTrace(
+            replica=replica, connection=connection, backend_pid=backend_pid, flight=self.number,
+            sql=tuple(self.sql), parameters=tuple(self.parameters),
+            keys=tuple(dict.fromkeys(self.keys)), received_ns=self.received_ns,
+            forwarded_ns=self.forwarded_ns, replied_ns=self.replied_ns,
+            returned_ns=self.returned_ns, state_before=self.state_before,
+            state_after=self.state_after, tags=tuple(self.tags), sqlstate=self.sqlstate,
+            hold_id=self.hold_id,
+        )  # fmt: skip
 
     def predicted_state(self) -> str:
         """The transaction state after it, if all goes well; for flights sent in a pipeline."""

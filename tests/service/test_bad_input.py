@@ -81,7 +81,7 @@ def _mutated(rng: random.Random) -> bytes:
     return bytes(body) if bytes(body) != order() else b"{"
 
 
-def _request(rng: random.Random) -> tuple[bytes, dict[str, str], set[int]]:  # noqa: PLR0911
+def _request(rng: random.Random) -> tuple[bytes, dict[str, str], set[int]]:
     """A body, its headers, and the statuses that are right for it."""
     kind = rng.randrange(8)
     if kind == 0:

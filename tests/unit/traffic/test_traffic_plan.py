@@ -1,5 +1,6 @@
 """The plan is a function of the seed, and workers share it without overlap."""
 
+import itertools
 import time
 
 import pytest
@@ -49,7 +50,7 @@ def test_order_ids_have_eighteen_digits_and_are_beyond_a_javascript_number() -> 
 
 def test_arrivals_come_at_the_asked_rate_and_irregularly() -> None:
     offsets = [order.offset_seconds for order in plan(orders=4000)]
-    gaps = [after - before for before, after in zip(offsets, offsets[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(offsets)]
     mean = sum(gaps) / len(gaps)
     deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
     assert mean == pytest.approx(1 / 50, rel=0.1)
