@@ -34,7 +34,7 @@ async def inject_all(plan: RunPlan, stand: Stand, traffic: Traffic, watch: Watch
     order = plan.random("faults")
     asked = [fault for fault in plan.scenario.faults for _ in range(fault.times)]
     order.shuffle(asked)
-    injector = Injector(plan, stand, traffic.ended)
+    injector = Injector(plan, stand, traffic)
     slots = asyncio.Semaphore(max(1, plan.scenario.replicas - 1))
     done = 0
 
@@ -53,9 +53,9 @@ async def inject_all(plan: RunPlan, stand: Stand, traffic: Traffic, watch: Watch
 class Injector:
     """Finds a victim for one fault after another; no two faults share a victim at one time."""
 
-    def __init__(self, plan: RunPlan, stand: Stand, traffic_ended: asyncio.Event) -> None:
+    def __init__(self, plan: RunPlan, stand: Stand, traffic: Traffic) -> None:
         self._stand = stand
-        self._ended = traffic_ended
+        self._traffic = traffic
         self._random = plan.random("moments")
         self._busy: set[str] = set()
         self._context = faults.FaultContext(
@@ -73,7 +73,11 @@ class Injector:
         else:
             victim, park = await self._park(fault_id, fault, point)
         if victim is None:
-            reason = "the traffic ended first" if self._ended.is_set() else "no transaction parked"
+            reason = (
+                "the traffic ended first"
+                if self._traffic.ended.is_set()
+                else "no transaction parked"
+            )
             self._record(fault_id, fault, point, Stage.MISSED, reason=reason)
             return
         try:
@@ -97,7 +101,7 @@ class Injector:
         """Hold some replica that no other fault works on at the asked point of a transaction."""
         deadline_ns = time.monotonic_ns() + int(PARK_SECONDS * 1e9)
         lease_seconds = 3.0 if isinstance(fault, Crash) else fault.frozen_seconds + 5.0
-        while time.monotonic_ns() < deadline_ns and not self._ended.is_set():
+        while time.monotonic_ns() < deadline_ns and not self._traffic.ended.is_set():
             free = {
                 replica.name: replica
                 for replica in await self._stand.place.replicas()
@@ -118,7 +122,8 @@ class Injector:
                 await self._stand.wire.disarm(rule.rule_id)
                 park = await self._stand.wire.next_park(rule.rule_id, timeout_seconds=0.05)
             if park is not None:
-                if park.replica not in self._busy:
+                # A transaction of orders/create is not what was asked for: let it go.
+                if park.replica not in self._busy and self._traffic.announced(park.keys):
                     self._busy.add(park.replica)
                     return free[park.replica], park
                 await self._stand.wire.release(park.hold_id, "pass")
@@ -132,7 +137,7 @@ class Injector:
                 for replica in await self._stand.place.replicas()
                 if replica.role == "web" and replica.ready and replica.name not in self._busy
             ]
-            if self._ended.is_set():
+            if self._traffic.ended.is_set():
                 return None
             if free:
                 victim = self._random.choice(free)

@@ -1,10 +1,12 @@
 """The traffic of a run: Locust in a process of its own, and what is seen of it meanwhile."""
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from loadtests.shopify import RETRIES
 from loadtests.swarm import Swarm, SwarmPlan
@@ -12,6 +14,7 @@ from results.errors import HarnessError
 from scenarios.engine.plan import RunPlan
 from scenarios.engine.stand import Stand, Watch
 
+ORDER = re.compile(rb'"order_id":(\d+)')
 MARGIN_SECONDS = 90.0  # start-up, and the last order's retries
 
 
@@ -19,7 +22,27 @@ MARGIN_SECONDS = 90.0  # start-up, and the last order's retries
 class Traffic:
     """What the rest of the run may know of the traffic."""
 
+    history: Path
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _paid: set[str] = field(default_factory=set)
+    _read_bytes: dict[Path, int] = field(default_factory=dict)
+
+    def announced(self, keys: Iterable[str]) -> bool:
+        """Whether one of these ids is an order whose orders/paid is on its way, or was.
+
+        An intent is on disk before its first byte leaves: whatever the wire sees of a paid order
+        is in the history already. Reads only what was appended since the last time.
+        """
+        for file in self.history.glob("history-*.jsonl"):
+            with file.open("rb") as content:
+                content.seek(self._read_bytes.get(file, 0))
+                new = content.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._read_bytes[file] = self._read_bytes.get(file, 0) + len(whole)
+            for line in whole.splitlines():
+                if b'"topic":"orders/paid"' in line and (found := ORDER.search(line)):
+                    self._paid.add(found.group(1).decode())
+        return not self._paid.isdisjoint(keys)
 
     async def ended_or_lost(self, lost: asyncio.Event) -> None:
         """Wait until all is answered; HarnessError when the wire is lost before."""
@@ -57,7 +80,7 @@ async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traf
         environment={"ONCEPROOF_RUN": stand.folder.path.name},
     )
     stand.journal.spawned("locust", running.pid)
-    state = Traffic()
+    state = Traffic(stand.folder.path)
     limit_seconds = traffic.orders / traffic.per_second + MARGIN_SECONDS
 
     async def wait() -> None:
