@@ -13,10 +13,10 @@ from cluster.wire.server import WireServer
 from cluster.wire.trace import Trace
 
 
-async def serve(upstream: tuple[str, int], control_port: int, file: Path) -> None:
+async def serve(upstream: str, control_port: int, file: Path) -> None:
     """Run until SIGTERM; says `ready <control port>` on standard output when it listens."""
     trace = Trace(file)
-    server = WireServer(upstream, trace, os.environ.get("ONCEPROOF_TOKEN", ""))
+    server = WireServer(upstream, trace, os.environ["ONCEPROOF_TOKEN"])
     port = await server.listen(control_port)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -31,15 +31,17 @@ async def serve(upstream: tuple[str, int], control_port: int, file: Path) -> Non
 
 
 @click.command()
-@click.option("--upstream", required=True, help="host:port of the real Postgres.")
+@click.option("--upstream", required=True, help="host:port of Postgres, or its socket folder:port.")
 @click.option("--control-port", type=int, default=0, show_default=True, help="0: any free one.")
 @click.option("--file", type=click.Path(path_type=Path), required=True, help="Where to trace.")
 def main(upstream: str, control_port: int, file: Path) -> None:
     """Stand between a service and its Postgres; the control token is $ONCEPROOF_TOKEN."""
     host, _, port = upstream.rpartition(":")
     if not host or not port.isdigit():
-        raise click.UsageError(f"--upstream {upstream}: expected host:port")
-    uvloop.run(serve((host, int(port)), control_port, file))
+        raise click.UsageError(f"--upstream {upstream}: expected host:port or folder:port")
+    if not os.environ.get("ONCEPROOF_TOKEN"):
+        raise click.UsageError("ONCEPROOF_TOKEN is not set: the control needs a token")
+    uvloop.run(serve(upstream, control_port, file))
 
 
 if __name__ == "__main__":

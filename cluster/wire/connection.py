@@ -1,90 +1,69 @@
-"""One connection through the wire: three tasks, two sockets, and the flights between them.
+"""One connection through the wire: three tasks, two sockets, and the gates between them.
 
 `_read_client` reads messages (and so notices the client's end at once, also while a flight is
 held), `_forward` gates and forwards flights, `_return` scans and returns what the server answers.
-Every queue is bounded, so a slow side slows the other. The server's connection outlives the client
-for as long as a hold lasts: only so can a COMMIT be forwarded after its sender's death.
+Every queue is bounded in bytes, so a slow side slows the other. The server's connection outlives
+the client for as long as a hold lasts: only so can a COMMIT be forwarded after its sender's death.
+
+Limits: a client message is read whole (Postgres' own limit is 1 GiB). A flight beyond
+`CHUNK_MAX_BYTES` is forwarded in pieces and not held; an answer beyond `WITHHELD_MAX_BYTES` too.
 """
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections import deque
-from dataclasses import dataclass, field
 
 from cluster.wire import protocol
-from cluster.wire.flight import Flight
-from cluster.wire.gates import Armed, Gates, Hold
-from cluster.wire.rules import Action
-from cluster.wire.statements import Statements
+from cluster.wire.conversation import Conversation
+from cluster.wire.flight import Flight, commit_point, is_step
+from cluster.wire.gates import Gates, Hold
+from cluster.wire.port import Port
+from cluster.wire.rules import Point
 from cluster.wire.trace import Trace
-from results.records import ConnectionTrace
 
-QUEUE_MESSAGES = 256
+QUEUE_BATCHES = 32  # of at most READ_BYTES, or one message, each
 CHUNK_MAX_BYTES = 64 << 20
 WITHHELD_MAX_BYTES = 16 << 20
 SETTLE_SECONDS = 5.0
+ANSWER_SECONDS = 60.0
 HOLD_MAX_SECONDS = 90.0
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+EXPECTED = (OSError, asyncio.IncompleteReadError, protocol.ProtocolError)
+log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Port:
-    """What all connections of one replica share."""
-
-    replica: str
-    delay_seconds: float = 0.0
-    connections: "set[Connection]" = field(default_factory=set)
+class Dropped(Exception):  # noqa: N818 - it is an order carried out, no error
+    """A hold was released with `drop`: this connection is over."""
 
 
 class Connection:
-    """A client, a server, and what is known of their conversation."""
+    """A client, a server, and the gates between them."""
 
     def __init__(
         self, number: int, port: Port, gates: Gates, trace: Trace, client: Streams, server: Streams
     ) -> None:
         self.number = number
         self.port = port
-        self.backend_pid = 0
-        self.state = "I"
         self.eof_ns: int | None = None
+        self.conversation = Conversation(port.replica, number, "")
         self._gates = gates
         self._trace = trace
         self._from_client, self._to_client = client
         self._from_server, self._to_server = server
-        self._messages: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue(QUEUE_MESSAGES)
-        self._statements = Statements()
-        self._pending: deque[Flight] = deque()
-        self._transaction_keys: set[str] = set()
-        self._flights = 0
-        self._idle = asyncio.Event()
-        self._executed = asyncio.Event()  # a split flight's statements have been answered
-        self._executes_left = 0
-        self._holding: Hold | None = None
-        self._unheld = asyncio.Event()
+        self._batches: asyncio.Queue[list[protocol.Message] | None] = asyncio.Queue(QUEUE_BATCHES)
+        self._holds: set[Hold] = set()
+        self._settling: set[asyncio.Task[None]] = set()
+        self._unheld = asyncio.Event()  # no hold is open or being carried out
         self._unheld.set()
-        self._application_name = ""
-        self._opened = False
-
-    @property
-    def in_flight(self) -> bool:
-        """True while an answer is awaited."""
-        return bool(self._pending)
-
-    @property
-    def busy(self) -> bool:
-        """In a transaction or awaiting an answer."""
-        return self.in_flight or self.state != "I"
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The ids seen in the open transaction and in flight."""
-        return frozenset(self._transaction_keys).union(*(f.keys for f in self._pending))
+        self._running = asyncio.Event()  # nothing is kept from the server
+        self._running.set()
+        self._cut_sides: set[str] = set()
 
     async def run(self, startup: bytes) -> None:
         """Relay until either side ends; always closes both."""
-        parameters = protocol.startup_parameters(startup)
-        self._application_name = parameters.get("application_name", "")
+        name = protocol.startup_parameters(startup).get("application_name", "")
+        self.conversation = Conversation(self.port.replica, self.number, name)
         self._to_server.write(startup)
         jobs = (self._read_client, self._forward, self._return)
         tasks = [asyncio.create_task(job()) for job in jobs]
@@ -92,256 +71,279 @@ class Connection:
             # The end of _read_client alone ends nothing: _forward sees a held flight through.
             await asyncio.wait(tasks[1:], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
+            for task in (*tasks, *self._settling):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self.cut("both")
-            for flight in self._pending:
+            ends = await asyncio.gather(*tasks, *self._settling, return_exceptions=True)
+            for end in ends:
+                if isinstance(end, Exception) and not isinstance(end, (*EXPECTED, Dropped)):
+                    log.error("connection %s of %s", self.number, self.port.replica, exc_info=end)
+            await self._close()
+            for flight in self.conversation.unanswered:
                 self._record(flight)
-            self._end_hold()
+            for hold in list(self._holds):
+                self._end_hold(hold)
 
     def cut(self, side: str) -> None:
         """Abort a side at once, without a goodbye."""
-        if side in ("client", "both"):
-            self._to_client.transport.abort()
-        if side in ("server", "both"):
-            self._to_server.transport.abort()
+        self._cut_sides.update(("client", "server") if side == "both" else (side,))
+        self._trace.add(self.conversation.connection_trace("cut", time.monotonic_ns()))
+        self._abort(side)
+
+    @property
+    def held(self) -> bool:
+        """True while a flight is kept from the server."""
+        return not self._running.is_set()
+
+    async def until_running(self) -> None:
+        """Wait until nothing of this connection is held before the server."""
+        await self._running.wait()
+
+    def _abort(self, side: str) -> None:
+        sides = {"client": self._to_client, "server": self._to_server}
+        for name, writer in sides.items():
+            if side in (name, "both"):
+                with contextlib.suppress(RuntimeError):  # uvloop's word for: closed already
+                    writer.transport.abort()
+
+    async def _close(self) -> None:
+        """Close both sides; what is on its way still arrives, for a while."""
+        writers = (self._to_client, self._to_server)
+        for writer in writers:
+            writer.close()
+        waits = (writer.wait_closed() for writer in writers)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await asyncio.gather(*waits, return_exceptions=True)
+        self._abort("both")
+
+    # ---------------------------------------------------------------- client to server
 
     async def _read_client(self) -> None:
+        splitter = protocol.Splitter()
         try:
-            while True:
-                await self._messages.put(await protocol.read_message(self._from_client))
-        except (OSError, asyncio.IncompleteReadError, protocol.ProtocolError):
-            self.eof_ns = time.monotonic_ns()
-            self.event("client-eof", self.eof_ns)
-            await self._messages.put(None)
+            while data := await self._from_client.read(protocol.READ_BYTES):
+                if batch := splitter.feed(data):
+                    await self._batches.put(batch)
+        except EXPECTED as error:
+            if isinstance(error, protocol.ProtocolError):
+                log.warning("connection %s of %s: %s", self.number, self.port.replica, error)
+        self.eof_ns = time.monotonic_ns()
+        if "client" not in self._cut_sides:
+            self._trace.add(self.conversation.connection_trace("client-eof", self.eof_ns))
+        await self._batches.put(None)
 
     async def _forward(self) -> None:
-        chunk: list[tuple[int, bytes]] = []
+        chunk: list[protocol.Message] = []
         size = 0
-        while (message := await self._messages.get()) is not None:
-            kind, content = message
-            chunk.append(message)
-            size += len(content)
-            if kind in b"dcfpX" or size > CHUNK_MAX_BYTES:
-                self._to_server.write(b"".join(part for _, part in chunk))
-            elif kind in b"SQFH":
-                await self._flight(chunk)
-            else:
-                continue
-            chunk, size = [], 0
+        while (batch := await self._batches.get()) is not None:
+            for message in batch:
+                kind, content = message
+                if kind in protocol.COPY_OR_LAST and not chunk:
+                    self._to_server.write(content)
+                    continue
+                chunk.append(message)
+                size += len(content)
+                if kind in protocol.FLIGHT_ENDS:
+                    await self._flight_part(chunk)
+                elif size > CHUNK_MAX_BYTES or kind in protocol.COPY_OR_LAST:
+                    self._read_and_send(chunk)
+                else:
+                    continue
+                chunk, size = [], 0
             await self._to_server.drain()
         with contextlib.suppress(TimeoutError):  # an answer that is held outlives its client
             await asyncio.wait_for(self._unheld.wait(), HOLD_MAX_SECONDS)
 
-    async def _flight(self, chunk: list[tuple[int, bytes]]) -> None:
+    def _read_and_send(self, chunk: list[protocol.Message]) -> None:
+        flight = self.conversation.flight()
+        self.conversation.statements.read(flight, chunk)
+        self._send(flight, chunk)
+
+    async def _flight_part(self, chunk: list[protocol.Message]) -> None:
         """Gate and forward what was sent up to Sync, Query, FunctionCall or Flush."""
-        last = chr(chunk[-1][0])
-        content = b"".join(part for _, part in chunk)
-        if content == protocol.SYNC and self._pending and self._pending[0].sync_swallowed:
-            self._pending[0].sync_swallowed = False
-            self._to_server.write(content)
+        conversation = self.conversation
+        pending = conversation.pending
+        if chunk[0][1] == protocol.SYNC and pending and pending[0].sync_swallowed:
+            pending[0].sync_swallowed = False
+            self._to_server.write(protocol.SYNC)
             return
-        flight = self._new_flight(chunk)
-        if self.port.delay_seconds and flight.is_step:
-            await asyncio.sleep(self.port.delay_seconds)
-        keys = self.keys.union(flight.keys)
-        replica = self.port.replica
-        armed = self._gates.candidate("before", replica, flight, keys)
-        if armed is None:
-            armed = self._gates.candidate("before-commit", replica, flight, keys)
-            if armed is not None and flight.state_before == "I":
-                if last == "S" and not self._pending:
-                    await self._split(armed, flight, content)
-                    return
-                armed = None  # a simple query cannot be split: no commit point of its own
-        action: Action = "pass"
-        if armed is not None and self._gates.claim(armed):
-            action = await self._park(armed, flight)
-        if action == "drop":
-            self._record(flight)
-            await self._drop()
+        flight = conversation.flight()
+        executed = conversation.statements.read(flight, chunk)
+        if executed and len(executed) == len(flight.sql):
+            flight.received_ns = time.monotonic_ns()  # not that of a Parse sent ahead
+        if self._gates.idle and not self.port.delay_seconds:
+            self._send(flight, chunk)
             return
-        if last == "H":  # its answers belong to the flight that the next Sync ends
-            self._to_server.write(content)
-        else:
-            self._send(flight, content)
-        await self._carried_out()
+        fresh = [sql for _, sql in executed]
+        holds: list[Hold] = []
+        if is_step(fresh):
+            if self.port.delay_seconds:
+                await asyncio.sleep(self.port.delay_seconds)
+            holds += await self._gate("before", flight, fresh)
+        ends_with_sync = chunk[-1][0] == ord("S")
+        at = commit_point(flight, executed, len(chunk) - 1, ends_with_sync)
+        if at is not None and self._wanted("before-commit", flight, flight.sql):
+            before = len(flight.sql) - sum(index >= at for index, _ in executed)
+            if await self._run_ahead(flight, chunk[:at], before):
+                chunk = chunk[at:]
+            if await self._uncommitted(flight, before):
+                if flight.state_before == "I" and conversation.state == "I":
+                    conversation.state = "T"  # open at the server, though no BEGIN was answered
+                holds += await self._gate("before-commit", flight, flight.sql)
+        self._send(flight, chunk)
+        for hold in holds:
+            task = asyncio.create_task(self._settle(hold, flight))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
 
-    def _new_flight(self, chunk: list[tuple[int, bytes]]) -> Flight:
-        self._flights += 1
-        state = self._pending[-1].predicted_state() if self._pending else self.state
-        flight = Flight(number=self._flights, state_before=state, simple=False)
-        self._statements.read(flight, chunk)
-        return flight
+    async def _run_ahead(
+        self, flight: Flight, head: list[protocol.Message], statements: int
+    ) -> bool:
+        """Let all that comes before a commit point run, so that only the commit is left."""
+        if not head or not statements:
+            return False
+        self._send(flight, [*head, (ord("H"), protocol.FLUSH)])
+        return True
 
-    def _send(self, flight: Flight, content: bytes) -> None:
-        keys = self.keys.union(flight.keys)
-        flight.withhold = (
-            self._gates.candidate("reply", self.port.replica, flight, keys) is not None
+    async def _uncommitted(self, flight: Flight, statements: int) -> bool:
+        """Wait for what was sent before; True if the transaction is open and unharmed."""
+        conversation = self.conversation
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await conversation.until_executed(flight, statements)
+        except TimeoutError:
+            return False
+        if flight.sqlstate is not None or flight.copying:
+            return False
+        return flight.state_before == "I" or conversation.state == "T"
+
+    def _send(self, flight: Flight, chunk: list[protocol.Message]) -> None:
+        """Forward messages of a flight with one write."""
+        self.conversation.forwarded(flight)
+        if chunk[-1][0] in b"SQF":
+            flight.synced = True
+            self.conversation.current = None
+            # Never before: a client that flushes may wait for that answer before it goes on.
+            if not self._gates.idle:
+                flight.withhold = self._wanted("reply", flight, flight.sql)
+        parts = [content for _, content in chunk]
+        self._to_server.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    # ---------------------------------------------------------------- gates
+
+    def _wanted(self, point: Point, flight: Flight, statements: list[str]) -> bool:
+        """Whether some rule may hold this flight at this point."""
+        keys = self.conversation.keys
+        return self._gates.wanted(point, self.port.replica, flight, statements, keys)
+
+    async def _gate(self, point: Point, flight: Flight, statements: list[str]) -> list[Hold]:
+        """Hold the flight if a rule claims it; raises Dropped when it shall never pass."""
+        conversation = self.conversation
+        armed = self._gates.claim(
+            point, self.port.replica, self.number, flight, statements, conversation.keys
         )
-        self._begin(flight)
-        self._to_server.write(content)
-
-    def _begin(self, flight: Flight) -> None:
-        flight.forwarded_ns = time.monotonic_ns()
-        self._pending.append(flight)
-        self._idle.clear()
-
-    async def _split(self, armed: Armed, flight: Flight, content: bytes) -> None:
-        """Let a writing statement run without its Sync, and hold the Sync: it is its COMMIT."""
-        self._executes_left = len(flight.sql)
-        self._executed.clear()
-        self._begin(flight)
-        self._to_server.write(content[: -len(protocol.SYNC)] + protocol.FLUSH)
-        await self._executed.wait()
-        if flight.sqlstate is None and self._gates.claim(armed):
-            self.state = "T"  # open at the server, though no BEGIN was sent
-            if await self._park(armed, flight) == "drop":
-                await self._drop()
-                return
-        self._to_server.write(protocol.SYNC)
-        await self._carried_out()
-
-    async def _park(self, armed: Armed, flight: Flight) -> Action:
-        others = sum(other is not self and other.busy for other in self.port.connections)
+        if armed is None:
+            return []
+        others = sum(
+            other is not self and other.conversation.busy for other in self.port.connections
+        )
         self._trace.flush()
-        self._unheld.clear()
-        action, self._holding = await self._gates.hold(
-            armed, flight, replica=self.port.replica, connection=self.number,
-            backend_pid=self.backend_pid, keys=self.keys.union(flight.keys),
-            others_in_flight=others, client_gone=lambda: self.eof_ns is not None,
+        hold = self._gates.park(
+            armed, flight, conversation, others_in_flight=others,
+            client_gone=lambda: self.eof_ns is not None,
         )  # fmt: skip
-        return action
+        self._holds.add(hold)
+        self._unheld.clear()
+        if point != "reply":
+            self._running.clear()
+        try:
+            action = await self._gates.decision(hold)
+        finally:
+            if point != "reply":
+                self._running.set()
+        if action == "pass":
+            return [hold]
+        await self._drop()
+        raise Dropped
 
-    async def _carried_out(self) -> None:
-        """A hold has passed; for a dead client that is complete only when the server answered."""
-        if self._holding is None:
-            return
-        await self._to_server.drain()
-        if self.eof_ns is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), SETTLE_SECONDS)
-        self._end_hold()
+    async def _settle(self, hold: Hold, flight: Flight) -> None:
+        """A hold has passed; that is complete when the server has answered."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self.conversation.until_answered(flight)
+        self._end_hold(hold)
 
-    def _end_hold(self) -> None:
+    def _end_hold(self, hold: Hold) -> None:
         """What was decided has been carried out."""
-        if self._holding is not None:
-            self._gates.done(self._holding)
-            self._holding = None
-        self._unheld.set()
+        self._gates.done(hold)
+        self._holds.discard(hold)
+        if not self._holds:
+            self._unheld.set()
 
     async def _drop(self) -> None:
         """Close both sides; the hold is carried out once the server's side is really closed."""
-        self.cut("both")
+        self._abort("both")
         with contextlib.suppress(OSError, TimeoutError):
             await asyncio.wait_for(self._to_server.wait_closed(), SETTLE_SECONDS)
-        self._end_hold()
-        raise asyncio.IncompleteReadError(b"", None)
+
+    # ---------------------------------------------------------------- server to client
 
     async def _return(self) -> None:
         scanner = protocol.Scanner()
-        try:
+        conversation = self.conversation
+        with contextlib.suppress(OSError):
             while data := await self._from_server.read(protocol.READ_BYTES):
                 begun = 0
                 for kind, payload, end in scanner.feed(data):
-                    if await self._read_answer(chr(kind), payload):
+                    if conversation.read_answer(kind, payload):
                         await self._answered(chr(payload[0]), data[begun:end])
                         begun = end
-                self._hand_on(data[begun:])
+                    elif kind == protocol.COPY_IN:
+                        self._hand_on(data[begun:end], at_once=True)  # the client's turn
+                        begun = end
+                if begun < len(data):
+                    self._hand_on(data[begun:] if begun else data)
                 if self.eof_ns is None:
-                    await self._to_client.drain()
-        finally:
-            self.event("server-eof", time.monotonic_ns())
+                    with contextlib.suppress(OSError):  # _read_client sees the end as well
+                        await self._to_client.drain()
+        if "server" not in self._cut_sides:
+            self._trace.add(conversation.connection_trace("server-eof", time.monotonic_ns()))
 
-    def _hand_on(self, data: bytes) -> None:
-        flight = self._pending[0] if self._pending else None
+    def _hand_on(self, data: bytes, *, at_once: bool = False) -> None:
+        flight = self.conversation.pending[0] if self.conversation.pending else None
         if flight is not None and flight.withhold:
             flight.answer += data
-            if len(flight.answer) > WITHHELD_MAX_BYTES:
-                flight.withhold = False
-                data, flight.answer = bytes(flight.answer), bytearray()
-            else:
+            full = len(flight.answer) > WITHHELD_MAX_BYTES
+            if not full and not at_once:
                 return
-        if data and self.eof_ns is None:
+            flight.withhold = not full
+            data, flight.answer = bytes(flight.answer), bytearray()
+        if self.eof_ns is None:
             self._to_client.write(data)
-
-    async def _read_answer(self, kind: str, payload: bytes) -> bool:
-        """Understand one server message; True for ReadyForQuery."""
-        flight = self._pending[0] if self._pending else None
-        match kind:
-            case "K":
-                self.backend_pid = int.from_bytes(payload[:4], "big")
-            case "C" if flight is not None:
-                flight.tags.append(payload[:-1].decode(errors="replace"))
-                flight.rows = 0
-            case "D" if flight is not None:
-                flight.rows += 1
-            case "s" if flight is not None:  # a limited Execute ends without a tag of its own
-                flight.tags.append(f"SELECT {flight.rows}")
-            case "E" if flight is not None and flight.sqlstate is None:
-                flight.sqlstate = protocol.sqlstate(payload)
-            case "G" if flight is not None:
-                flight.sync_swallowed = not flight.simple
-            case "Z":
-                return True
-        if kind in "CEIs":
-            self._executes_left -= 1
-            if kind == "E" or self._executes_left <= 0:
-                self._executed.set()
-        return False
 
     async def _answered(self, state: str, data: bytes) -> None:
         """A flight is complete: hold its answer if a rule says so, then hand it on."""
-        if not self._pending:
-            self.state = state
-            self._idle.set()
-            if not self._opened:
-                self._opened = True
-                self.event("open", time.monotonic_ns())
-            self._hand_on(data)
-            return
-        flight = self._pending[0]
-        flight.replied_ns, flight.state_after = time.monotonic_ns(), state
-        self.state = state
+        conversation = self.conversation
+        flight = conversation.answered(state)
         self._hand_on(data)
-        if flight.withhold and not await self._hold_answer(flight):
-            self._pending.popleft()
-            self._record(flight)
-            await self._drop()
-        if flight.answer and self.eof_ns is None:
-            self._to_client.write(bytes(flight.answer))
+        if flight is None:
+            if not conversation.ready:
+                conversation.ready = True
+                self._trace.add(conversation.connection_trace("open", time.monotonic_ns()))
+            return
+        conversation.progress.set()
+        holds: list[Hold] = []
+        if flight.withhold:
+            holds = await self._gate("reply", flight, flight.sql)
+            flight.withhold = False
+            if flight.answer and self.eof_ns is None:
+                self._to_client.write(bytes(flight.answer))
         flight.returned_ns = time.monotonic_ns() if self.eof_ns is None else None
-        self._pending.popleft()
-        if state == "I":
-            self._transaction_keys.clear()
-        else:
-            self._transaction_keys.update(flight.keys)
+        conversation.finished(flight)
         self._record(flight)
-        if not self._pending:
-            self._idle.set()
-
-    async def _hold_answer(self, flight: Flight) -> bool:
-        """Park a commit's answer if a rule still wants it; False when it was dropped."""
-        keys = self.keys
-        armed = self._gates.candidate("reply", self.port.replica, flight, keys)
-        if flight.sqlstate or armed is None or not self._gates.claim(armed):
-            return True
-        if await self._park(armed, flight) == "drop":
-            return False
-        self._end_hold()
-        return True
-
-    def event(self, name: str, at_ns: int) -> None:
-        """Trace an opening or an end, with the state at that moment."""
-        self._trace.add(
-            ConnectionTrace(
-                replica=self.port.replica, connection=self.number, event=name, at_ns=at_ns,
-                backend_pid=self.backend_pid, state=self.state, in_flight=self.in_flight,
-                application_name=self._application_name,
-            )
-        )  # fmt: skip
+        for hold in holds:
+            self._end_hold(hold)
 
     def _record(self, flight: Flight) -> None:
         if flight.sql:
-            self._trace.add(flight.record(self.port.replica, self.number, self.backend_pid))
+            self._trace.add(self.conversation.statement_trace(flight))

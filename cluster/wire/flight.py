@@ -1,10 +1,12 @@
-"""A flight: what a client sends up to Sync or Query, as the wire understands and traces it."""
+"""A flight: what a client sends up to Sync or Query, as the wire understands and traces it.
+
+What a statement does is read from its text, with literals and comments already removed. A
+function that writes is not seen as a write.
+"""
 
 import re
 import time
 from dataclasses import dataclass, field
-
-from results.records import StatementTrace
 
 SESSION = re.compile(
     r"\s*(?:SET|SHOW|RESET|DISCARD|LISTEN|UNLISTEN|DEALLOCATE|CLOSE|NOTIFY"
@@ -12,18 +14,22 @@ SESSION = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 BEGIN = re.compile(r"\s*(?:BEGIN|START\s+TRANSACTION)\b", re.IGNORECASE)
-COMMIT = re.compile(r"\s*(?:COMMIT|END)\b", re.IGNORECASE)
-ROLLBACK = re.compile(r"\s*(?:ROLLBACK|ABORT)\b", re.IGNORECASE)
-WRITES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE|CALL)\b", re.IGNORECASE)
+COMMIT = re.compile(r"\s*(?:COMMIT(?!\s+PREPARED)|END)\b", re.IGNORECASE)
+ROLLBACK = re.compile(
+    r"\s*(?:ROLLBACK(?!\s+(?:PREPARED|(?:(?:WORK|TRANSACTION)\s+)?TO)\b)|ABORT)\b", re.IGNORECASE
+)
+# SELECT ... FOR [NO KEY] UPDATE locks, and writes nothing of the service's.
+WRITES = re.compile(r"\b(?:INSERT|(?<!\bFOR )(?<!\bKEY )UPDATE|DELETE|MERGE|CALL)\b", re.IGNORECASE)
+SPACES = re.compile(r"\s+")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Flight:
     """One flight under way; its times are filled in as it goes."""
 
     number: int
     state_before: str
-    simple: bool
+    simple: bool = False
     received_ns: int = field(default_factory=time.monotonic_ns)
     sql: list[str] = field(default_factory=list)
     parameters: list[tuple[str, ...]] = field(default_factory=list)
@@ -35,41 +41,75 @@ class Flight:
     tags: list[str] = field(default_factory=list)
     sqlstate: str | None = None
     hold_id: str | None = None
+    queued: bool = False  # some of it was forwarded
+    executed: int = 0  # how many of its statements the server has finished
+    synced: bool = False  # its Sync or Query was forwarded: ReadyForQuery will end it
+    copying: bool = False  # the server waits for the client's COPY data
+    sync_swallowed: bool = False  # COPY FROM: the server ignores the Sync sent with Execute
     withhold: bool = False  # its answer is buffered, because a rule may want to hold it
     answer: bytearray = field(default_factory=bytearray)
-    rows: int = 0  # of the statement under way
-    sync_swallowed: bool = False  # COPY FROM: the server ignores the Sync sent with Execute
 
     @property
-    def is_step(self) -> bool:
-        """A step does something with the service's data."""
-        return any(not SESSION.match(sql) and not BEGIN.match(sql) for sql in self.sql)
+    def may_commit(self) -> bool:
+        """Its end may make writes durable: an explicit COMMIT, or a write outside a block."""
+        return any(COMMIT.match(each) for sql in self.sql for each in sql.split(";")) or (
+            self.state_before == "I" and any(map(writes, self.sql))
+        )
 
     @property
-    def is_commit(self) -> bool:
-        """Its end makes writes durable: an explicit COMMIT, or a write outside a block."""
-        if self.state_before == "I":
-            return any(WRITES.search(sql) for sql in self.sql if not SESSION.match(sql))
-        return any(COMMIT.match(sql) for sql in self.sql)
+    def committed(self) -> bool:
+        """The server said that what `may_commit` promised has happened."""
+        if self.sqlstate is not None:
+            return False
+        return "COMMIT" in self.tags or (self.may_commit and self.state_after == "I" and
+                                         not self._explicit)  # fmt: skip
 
-    def record(self, replica: str, connection: int, backend_pid: int) -> StatementTrace:
-        """The flight as the wire's file has it."""
-        return StatementTrace(
-            replica=replica, connection=connection, backend_pid=backend_pid, flight=self.number,
-            sql=tuple(self.sql), parameters=tuple(self.parameters),
-            keys=tuple(dict.fromkeys(self.keys)), received_ns=self.received_ns,
-            forwarded_ns=self.forwarded_ns, replied_ns=self.replied_ns,
-            returned_ns=self.returned_ns, state_before=self.state_before,
-            state_after=self.state_after, tags=tuple(self.tags), sqlstate=self.sqlstate,
-            hold_id=self.hold_id,
-        )  # fmt: skip
+    @property
+    def _explicit(self) -> bool:
+        return self.state_before != "I" or any(
+            BEGIN.match(each) for sql in self.sql for each in sql.split(";")
+        )
 
     def predicted_state(self) -> str:
         """The transaction state after it, if all goes well; for flights sent in a pipeline."""
-        state = self.state_before
-        for sql in self.sql:
-            if BEGIN.match(sql):
+        return state_after(self.state_before, self.sql)
+
+
+def is_step(statements: list[str]) -> bool:
+    """A step does something with the service's data."""
+    return any(not SESSION.match(sql) and not BEGIN.match(sql) for sql in statements)
+
+
+def writes(sql: str) -> bool:
+    """Whether a statement writes, by its text."""
+    return WRITES.search(SPACES.sub(" ", sql)) is not None and not SESSION.match(sql)
+
+
+def state_after(state: str, statements: list[str]) -> str:
+    """The transaction state after statements that succeed."""
+    for sql in statements:
+        for each in sql.split(";"):
+            if BEGIN.match(each):
                 state = "T"
-            elif COMMIT.match(sql) or ROLLBACK.match(sql):
+            elif COMMIT.match(each) or ROLLBACK.match(each):
                 state = "I"
-        return state
+    return state
+
+
+def commit_point(
+    flight: Flight, executed: list[tuple[int, str]], last: int, ends_with_sync: bool
+) -> int | None:
+    """The index of the message that would commit, within the newest messages of a flight.
+
+    It is the COMMIT of an open block, or the Sync after a write outside a block. A Query that
+    writes outside a block commits by itself and cannot be stopped in between: None.
+    """
+    earlier = flight.sql[: len(flight.sql) - len(executed)]
+    state = state_after(flight.state_before, earlier)
+    wrote = state == "I" and any(map(writes, earlier))
+    for index, sql in executed:
+        if state == "T" and any(COMMIT.match(each) for each in sql.split(";")):
+            return index
+        state = state_after(state, [sql])
+        wrote = wrote or (state == "I" and writes(sql))
+    return last if wrote and ends_with_sync and state == "I" else None

@@ -9,14 +9,17 @@ import asyncio
 import itertools
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cluster.wire.flight import Flight
+from cluster.wire.conversation import Conversation
+from cluster.wire.flight import Flight, is_step
 from cluster.wire.rules import Action, Park, Point, Rule
 from results.records import HoldTrace
 
 LEASE_MAX_SECONDS = 60.0
+RULES_MAX = 1_000
 
 
 @dataclass(slots=True)
@@ -25,24 +28,33 @@ class Armed:
 
     rule: Rule
     left: int
-    seen: int = 0
     pattern: re.Pattern[str] | None = None
+    seen: Counter[int] = field(default_factory=Counter)  # by connection; a key's are counted as one
 
-    def wants(self, replica: str, flight: Flight, keys: frozenset[str]) -> bool:
+    def wants(
+        self, point: Point, replica: str, flight: Flight, sql: list[str], keys: frozenset[str]
+    ) -> bool:
         """Whether a flight is of the kind that this rule is for."""
         rule = self.rule
-        if self.left <= 0 or (rule.replicas and replica not in rule.replicas):
+        if rule.point != point or (rule.replicas and replica not in rule.replicas):
             return False
-        if self.pattern is not None and not any(map(self.pattern.search, flight.sql)):
+        if self.pattern is not None and not any(map(self.pattern.search, sql)):
             return False
+        if point == "reply":
+            # Before the answer is there this can only be guessed; it is asked again after.
+            commits = flight.may_commit if flight.replied_ns is None else flight.committed
+            if flight.sqlstate is not None or (self.pattern is None and not commits):
+                return False
         return rule.key is None or rule.key in keys
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Hold:
     """A held flight."""
 
     park: Park
+    lease_seconds: float
+    client_gone: Callable[[], bool]
     decided: asyncio.Future[tuple[Action, str]]
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -57,86 +69,97 @@ class Gates:
         self._parked = parked
         self._trace = trace
 
+    @property
+    def idle(self) -> bool:
+        """True while no rule is armed."""
+        return not self._armed
+
     def arm(self, rule: Rule) -> None:
         """Add a rule, or replace the one of its name."""
+        if rule.rule_id not in self._armed and len(self._armed) >= RULES_MAX:
+            raise ValueError(f"more than {RULES_MAX} rules")
         pattern = re.compile(rule.sql, re.IGNORECASE) if rule.sql else None
-        self._armed[rule.rule_id] = Armed(rule, rule.times, pattern=pattern)
+        self._armed[rule.rule_id] = Armed(rule, max(1, rule.times), pattern)
 
     def disarm(self, rule_id: str) -> None:
         """Forget a rule; what it holds stays held."""
         self._armed.pop(rule_id, None)
 
-    def candidate(
-        self, point: Point, replica: str, flight: Flight, keys: frozenset[str]
-    ) -> Armed | None:
-        """The rule that would hold this flight at this point, without using it up."""
-        if not flight.is_step or (point == "before-commit" and not flight.is_commit):
-            return None
-        for armed in self._armed.values():
-            if armed.rule.point != point or not armed.wants(replica, flight, keys):
-                continue
-            if point == "reply" and armed.pattern is None and not flight.is_commit:
-                continue
-            return armed
-        return None
-
-    def claim(self, armed: Armed) -> bool:
-        """Use a rule up by one match; False while its occurrence has not come."""
-        if armed.left <= 0 or self._armed.get(armed.rule.rule_id) is not armed:
+    def wanted(
+        self, point: Point, replica: str, flight: Flight, sql: list[str], keys: frozenset[str]
+    ) -> bool:
+        """Whether some rule is for this flight at this point; uses nothing up."""
+        if not self._armed or not is_step(sql):
             return False
-        armed.seen += 1
-        if armed.seen < armed.rule.occurrence:
-            return False
-        armed.left -= 1
-        if not armed.left:
-            self._armed.pop(armed.rule.rule_id, None)
-        return True
+        return any(armed.wants(point, replica, flight, sql, keys) for armed in self._armed.values())
 
-    async def hold(
-        self,
-        armed: Armed,
-        flight: Flight,
-        *,
-        replica: str,
-        connection: int,
-        backend_pid: int,
+    def claim(
+        self, point: Point, replica: str, connection: int, flight: Flight, sql: list[str],
         keys: frozenset[str],
-        others_in_flight: int,
+    ) -> Armed | None:  # fmt: skip
+        """The rule that holds this flight now; counts the match for every rule that is for it."""
+        if not is_step(sql):
+            return None
+        claimed: Armed | None = None
+        for armed in list(self._armed.values()):
+            if claimed is not None or not armed.wants(point, replica, flight, sql, keys):
+                continue
+            sequence = 0 if armed.rule.key is not None else connection
+            armed.seen[sequence] += 1
+            if armed.seen[sequence] < armed.rule.occurrence:
+                continue
+            armed.left -= 1
+            claimed = armed
+            if not armed.left:
+                self._armed.pop(armed.rule.rule_id, None)
+        return claimed
+
+    def park(
+        self, armed: Armed, flight: Flight, conversation: Conversation, *, others_in_flight: int,
         client_gone: Callable[[], bool],
-    ) -> tuple[Action, Hold]:
-        """Park a flight until somebody decides; the caller says `done` once it is carried out."""
+    ) -> Hold:  # fmt: skip
+        """Begin to hold a flight, and tell the controller."""
         rule = armed.rule
         park = Park(
-            hold_id=f"hold-{next(self._numbers)}", rule_id=rule.rule_id, replica=replica,
-            connection=connection, backend_pid=backend_pid, point=rule.point,
-            parked_ns=time.monotonic_ns(), sql=tuple(flight.sql), keys=tuple(sorted(keys)),
-            others_in_flight=others_in_flight,
+            hold_id=f"hold-{next(self._numbers)}", rule_id=rule.rule_id,
+            replica=conversation.replica, connection=conversation.number,
+            backend_pid=conversation.backend_pid, point=rule.point,
+            parked_ns=time.monotonic_ns(), sql=tuple(flight.sql),
+            keys=tuple(sorted(conversation.keys)), others_in_flight=others_in_flight,
         )  # fmt: skip
         flight.hold_id = park.hold_id
-        hold = Hold(park, asyncio.get_running_loop().create_future())
+        lease_seconds = min(rule.lease_seconds, LEASE_MAX_SECONDS)
+        decided: asyncio.Future[tuple[Action, str]] = asyncio.get_running_loop().create_future()
+        hold = Hold(park, lease_seconds, client_gone, decided)
         self._holds[park.hold_id] = hold
         self._parked(park)
-        lease_seconds = min(rule.lease_seconds, LEASE_MAX_SECONDS)
+        return hold
+
+    async def decision(self, hold: Hold) -> Action:
+        """Wait until somebody decides; the caller says `done` once it is carried out."""
         try:
-            async with asyncio.timeout(lease_seconds):
-                action, why = await asyncio.shield(hold.decided)
-        except TimeoutError:
-            action, why = "pass", "lease"
-        except asyncio.CancelledError:
-            self.done(hold)
+            await asyncio.wait([hold.decided], timeout=hold.lease_seconds)
+        except asyncio.CancelledError:  # the server's side ended: there is nothing left to hold
+            self._ended(hold, "drop", perturbed=True)
             raise
-        if why != "controller" and client_gone():
-            action = "drop"
+        action, why = hold.decided.result() if hold.decided.done() else ("pass", "lease")
+        if why != "controller" and hold.client_gone():
+            action, why = "drop", "client-eof"
         hold.decided.cancel()
+        perturbed = why != "controller"
+        self._ended(hold, why if perturbed else action, perturbed=perturbed)
+        return action
+
+    def _ended(self, hold: Hold, release: str, *, perturbed: bool) -> None:
+        park = hold.park
         self._trace(
             HoldTrace(
-                hold_id=park.hold_id, rule_id=rule.rule_id, replica=replica,
-                connection=connection, backend_pid=backend_pid, point=rule.point,
-                parked_ns=park.parked_ns, released_ns=time.monotonic_ns(),
-                release=action if why == "controller" else why, perturbed=why != "controller",
+                hold_id=park.hold_id, rule_id=park.rule_id, replica=park.replica,
+                connection=park.connection, backend_pid=park.backend_pid, point=park.point,
+                parked_ns=park.parked_ns, released_ns=time.monotonic_ns(), release=release,
+                perturbed=perturbed,
             )
         )  # fmt: skip
-        return action, hold
 
     def done(self, hold: Hold) -> None:
         """What was decided has been carried out."""

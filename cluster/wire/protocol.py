@@ -6,28 +6,37 @@ Everything else passes as bytes. Reference: PostgreSQL documentation, "Message F
 
 import asyncio
 import struct
-from collections.abc import Iterator
 
 SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST = 80877103, 80877104, 80877102
 MESSAGE_MAX_BYTES = 1 << 30
 STARTUP_MAX_BYTES = 1 << 16
+TLS_HANDSHAKE = 0x16
 READ_BYTES = 1 << 18
 HEADER = struct.Struct("!cI")
 SYNC = b"S\x00\x00\x00\x04"
 FLUSH = b"H\x00\x00\x00\x04"
-# Server messages whose payload the wire reads.
-READ_TYPES = frozenset(b"ZCEK")
+# Server messages whose payload the wire reads, and those it must at least notice.
+READ_TYPES = frozenset(b"ZCEKt")
+SCANNED = READ_TYPES | frozenset(b"IsG")
+COPY_IN = ord("G")
+COPY_OR_LAST = frozenset(b"dcfpX")  # client messages that are passed on as they come
+FLIGHT_ENDS = frozenset(b"SQFH")
+Message = tuple[int, bytes]
 
 
 class ProtocolError(Exception):
     """The stream is not Postgres' protocol, or a message is beyond all limits."""
 
 
+class DirectTlsError(ProtocolError):
+    """The client began with TLS; no message in Postgres' protocol would reach it."""
+
+
 async def read_startup(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     """The first, untyped message: (protocol or request code, whole message)."""
     head = await reader.readexactly(4)
-    if head[0] == 0x16:
-        raise ProtocolError("direct TLS is not supported: use sslmode=disable or prefer")
+    if head[0] == TLS_HANDSHAKE:
+        raise DirectTlsError("direct TLS is not supported: use sslmode=disable or prefer")
     (length,) = struct.unpack("!I", head)
     if not 8 <= length <= STARTUP_MAX_BYTES:
         raise ProtocolError("not a Postgres startup message")
@@ -42,17 +51,45 @@ def startup_parameters(message: bytes) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=False))
 
 
-async def read_message(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """One typed message: (type byte, whole message)."""
-    head = await reader.readexactly(5)
-    kind, length = HEADER.unpack(head)
-    if not 4 <= length <= MESSAGE_MAX_BYTES:
-        raise ProtocolError(f"a message of {length} bytes")
-    return kind[0], head + await reader.readexactly(length - 4) if length > 4 else head
+class Splitter:
+    """Cuts what a client sends into whole messages."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The (type, whole message) pairs that `data` completes."""
+        if self._rest:
+            self._rest += data
+            if not self._complete(self._rest):
+                return []
+            data = bytes(self._rest)
+            self._rest.clear()
+        messages: list[Message] = []
+        at, size = 0, len(data)
+        while size - at >= HEADER.size:
+            kind, length = HEADER.unpack_from(data, at)
+            end = at + 1 + length
+            if not 4 <= length <= MESSAGE_MAX_BYTES:
+                raise ProtocolError(f"a client message of {length} bytes")
+            if end > size:
+                break
+            messages.append((kind[0], data[at:end]))
+            at = end
+        if at < size:
+            self._rest += data[at:]
+        return messages
+
+    def _complete(self, data: bytearray) -> bool:
+        """Whether the first message is whole: a large one is not copied for each piece of it."""
+        if len(data) < HEADER.size:
+            return False
+        length: int = HEADER.unpack_from(data)[1]
+        return len(data) > length or not 4 <= length <= MESSAGE_MAX_BYTES
 
 
 class Scanner:
-    """Finds message boundaries in the server's stream without copying the bulk of it."""
+    """Finds the messages that matter in the server's stream without copying the bulk of it."""
 
     def __init__(self) -> None:
         self._head = bytearray()
@@ -60,29 +97,44 @@ class Scanner:
         self._kind = 0
         self._left = 0
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes, int]]:
-        """Yield (type, payload or b"", end offset in `data`) of each message that ends in it."""
+    def feed(self, data: bytes) -> list[tuple[int, bytes, int]]:
+        """(type, payload, end offset in `data`) of each message of `SCANNED` that ends in it."""
+        found: list[tuple[int, bytes, int]] = []
         at, end = 0, len(data)
+        if self._left:
+            at = self._finish(data, 0, found)
         while at < end:
-            if not self._left:
-                take = min(5 - len(self._head), end - at)
+            if self._head or end - at < HEADER.size:
+                take = min(HEADER.size - len(self._head), end - at)
                 self._head += data[at : at + take]
                 at += take
-                if len(self._head) < 5:
-                    return
+                if len(self._head) < HEADER.size:
+                    break
                 kind, length = HEADER.unpack(self._head)
-                if not 4 <= length <= MESSAGE_MAX_BYTES:
-                    raise ProtocolError(f"a server message of {length} bytes")
-                self._kind, self._left = kind[0], length - 4
                 self._head.clear()
-                self._payload = bytearray() if self._kind in READ_TYPES else None
-            take = min(self._left, end - at)
-            if self._payload is not None:
-                self._payload += data[at : at + take]
-            at += take
-            self._left -= take
-            if not self._left:
-                yield self._kind, bytes(self._payload or b""), at
+            else:
+                kind, length = HEADER.unpack_from(data, at)
+                at += HEADER.size
+            if not 4 <= length <= MESSAGE_MAX_BYTES:
+                raise ProtocolError(f"a server message of {length} bytes")
+            number, left = kind[0], length - 4
+            if number not in SCANNED and at + left <= end:
+                at += left
+                continue
+            self._kind, self._left = number, left
+            self._payload = bytearray() if number in READ_TYPES else None
+            at = self._finish(data, at, found)
+        return found
+
+    def _finish(self, data: bytes, at: int, found: list[tuple[int, bytes, int]]) -> int:
+        """Take what `data` has of the message that is open; returns the offset after it."""
+        take = min(self._left, len(data) - at)
+        if self._payload is not None:
+            self._payload += data[at : at + take]
+        self._left -= take
+        if not self._left and self._kind in SCANNED:
+            found.append((self._kind, bytes(self._payload or b""), at + take))
+        return at + take
 
 
 def cstring(data: bytes, at: int) -> tuple[str, int]:
@@ -91,10 +143,17 @@ def cstring(data: bytes, at: int) -> tuple[str, int]:
     return data[at:end].decode(errors="replace"), end + 1
 
 
-def read_parse(message: bytes) -> tuple[str, str]:
-    """Statement name and SQL of a Parse."""
+def read_parse(message: bytes) -> tuple[str, str, tuple[int, ...]]:
+    """Statement name, SQL and the declared parameter types of a Parse."""
     name, at = cstring(message, 5)
-    return name, cstring(message, at)[0]
+    sql, at = cstring(message, at)
+    return name, sql, read_types(message, at)
+
+
+def read_types(data: bytes, at: int = 0) -> tuple[int, ...]:
+    """A counted list of type ids, as in Parse and ParameterDescription."""
+    (count,) = struct.unpack_from("!H", data, at)
+    return struct.unpack_from(f"!{count}I", data, at + 2)
 
 
 def read_bind(message: bytes) -> tuple[str, str, list[tuple[int, bytes | None]]]:

@@ -9,19 +9,23 @@ import asyncio
 import contextlib
 import hmac
 import itertools
+import logging
+import re
 from typing import Any
 
 import msgspec
 
 from cluster.wire import protocol
-from cluster.wire.connection import Connection, Port
+from cluster.wire.connection import HOLD_MAX_SECONDS, Connection, Streams
 from cluster.wire.frames import read_frame, write_frame
 from cluster.wire.gates import Gates
+from cluster.wire.port import Port
 from cluster.wire.rules import OpenConnection, Park, Rule, WireState
 from cluster.wire.trace import FLUSH_SECONDS, Trace
 from results.records import ConnectionTrace
 
 HOST = "127.0.0.1"
+log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0
 HELLO_SECONDS = 5.0
 
@@ -29,7 +33,7 @@ HELLO_SECONDS = 5.0
 class WireServer:
     """All ports, connections, rules and the one controller."""
 
-    def __init__(self, upstream: tuple[str, int], trace: Trace, token: str) -> None:
+    def __init__(self, upstream: str, trace: Trace, token: str) -> None:
         self._upstream = upstream
         self._trace = trace
         self._token = token
@@ -71,7 +75,14 @@ class WireServer:
                 while code in (protocol.SSL_REQUEST, protocol.GSS_REQUEST):
                     writer.write(b"N")
                     code, startup = await protocol.read_startup(reader)
-                server = await asyncio.open_connection(*self._upstream, limit=1 << 20)
+                if code == protocol.CANCEL_REQUEST:
+                    await self._cancel(port, startup, writer)
+                    return
+                server = await self._connect()
+        except protocol.DirectTlsError as error:
+            log.warning("%s: %s", port.replica, error)
+            writer.close()
+            return
         except protocol.ProtocolError as error:
             writer.write(protocol.error_response("08P01", f"onceproof wire: {error}"))
             writer.close()
@@ -82,14 +93,6 @@ class WireServer:
             )
             writer.close()
             return
-        if code == protocol.CANCEL_REQUEST:
-            server[1].write(startup)
-            with contextlib.suppress(OSError):
-                await server[1].drain()
-                await server[0].read(1)  # Postgres closes once it has taken the request
-            server[1].close()
-            writer.close()
-            return
         connection = Connection(
             next(self._numbers), port, self._gates, self._trace, (reader, writer), server
         )
@@ -98,6 +101,41 @@ class WireServer:
             await connection.run(startup)
         finally:
             port.connections.discard(connection)
+
+    async def _connect(self) -> Streams:
+        host, _, port = self._upstream.rpartition(":")
+        if host.startswith("/"):
+            path = f"{host}/.s.PGSQL.{port}"
+            return await asyncio.open_unix_connection(path, limit=1 << 20)
+        return await asyncio.open_connection(host, int(port), limit=1 << 20)
+
+    async def _cancel(self, port: Port, request: bytes, client: asyncio.StreamWriter) -> None:
+        """Forward a cancel request; that of a held flight once the flight is with the server."""
+        key = request[8:]
+        for connection in port.connections:
+            if connection.conversation.cancel_key == key and connection.held:
+                client.close()  # the asker shall not wait for as long as the hold
+                task = asyncio.create_task(self._cancel_later(connection, request))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+                return
+        await self._forward_cancel(request)
+        client.close()
+
+    async def _cancel_later(self, connection: Connection, request: bytes) -> None:
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(HOLD_MAX_SECONDS):
+                await connection.until_running()
+            await self._forward_cancel(request)
+
+    async def _forward_cancel(self, request: bytes) -> None:
+        reader, writer = await self._connect()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                writer.write(request)
+                await reader.read(1)  # Postgres closes once it has taken the request
+        finally:
+            writer.close()
 
     # ---------------------------------------------------------------- the controller
 
@@ -143,7 +181,14 @@ class WireServer:
         answer: dict[str, Any] = {"id": frame.get("id")}
         try:
             answer["result"] = await self._carry_out(str(frame.get("do")), frame)
-        except (KeyError, ValueError, OSError, msgspec.ValidationError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            OSError,
+            re.error,
+            msgspec.ValidationError,
+        ) as error:
             answer["error"] = f"{type(error).__name__}: {error}"
         self._send(answer)
 
@@ -166,14 +211,18 @@ class WireServer:
         raise ValueError(f"unknown request {what!r}")
 
     async def _open(self, replica: str) -> int:
-        port = self._ports.setdefault(replica, Port(replica, self._delay_seconds))
+        """The port of a replica: the same one whenever it is asked for."""
+        if replica in self._ports:
+            return self._ports[replica].number
+        port = self._ports[replica] = Port(replica, self._delay_seconds)
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._accept(port, reader, writer)
 
         listener = await asyncio.start_server(accept, HOST, 0, backlog=512, limit=1 << 20)
         self._listeners.append(listener)
-        return int(listener.sockets[0].getsockname()[1])
+        port.number = int(listener.sockets[0].getsockname()[1])
+        return port.number
 
     def _cut(self, replica: str, side: str, number: int | None) -> int:
         chosen = [
@@ -195,10 +244,11 @@ class WireServer:
         return WireState(
             connections=tuple(
                 OpenConnection(
-                    replica=port.replica, connection=one.number, backend_pid=one.backend_pid,
-                    state=one.state, in_flight=one.in_flight, keys=tuple(sorted(one.keys)),
+                    replica=port.replica, connection=one.number, backend_pid=talk.backend_pid,
+                    state=talk.state, in_flight=talk.in_flight, keys=tuple(sorted(talk.keys)),
                 )
                 for port in self._ports.values()
                 for one in port.connections
+                for talk in (one.conversation,)
             )
         )  # fmt: skip

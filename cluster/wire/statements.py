@@ -1,54 +1,116 @@
-"""What a connection's names stand for: prepared statements and portals, read from its messages."""
+"""What a connection's names stand for: prepared statements and portals, read from its messages.
+
+The types of parameters come from Parse or, where the driver leaves them to the server, from the
+ParameterDescription that answers its Describe. A message that cannot be read passes unread: the
+server is the one who complains.
+"""
+
+import struct
+from collections import deque
+from dataclasses import dataclass
 
 from cluster.wire import protocol
 from cluster.wire.flight import Flight
 from cluster.wire.redaction import redact_sql, redact_value
 
 NAMES_MAX = 10_000
-Portal = tuple[str, tuple[str, ...], tuple[str, ...]]  # SQL, redacted values, keys
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A prepared statement."""
+
+    sql: str
+    keys: tuple[str, ...] = ()
+    types: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Portal:
+    """A prepared statement with its values."""
+
+    sql: str
+    keys: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
 
 
 class Statements:
     """Turns the messages of one connection into the SQL, values and keys of its flights."""
 
     def __init__(self) -> None:
-        self._prepared: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._prepared: dict[str, Prepared] = {}
         self._portals: dict[str, Portal] = {}
+        # Statements whose Describe is unanswered; None stands for a Sync: an error before it
+        # leaves all that come before it unanswered.
+        self._described: deque[Prepared | None] = deque()
 
-    def read(self, flight: Flight, messages: list[tuple[int, bytes]]) -> None:
-        """Add to a flight what its messages execute."""
-        for kind, content in messages:
-            match chr(kind):
-                case "Q":
-                    flight.simple = True
-                    self._execute(flight, (*redact_sql(protocol.cstring(content, 5)[0]), ()))
-                case "P":
-                    name, sql = protocol.read_parse(content)
-                    self._bound(self._prepared)
-                    self._prepared[name] = redact_sql(sql)
-                case "B":
-                    portal, name, values = protocol.read_bind(content)
-                    sql, keys = self._prepared.get(name, ("?", ()))
-                    shown = [redact_value(shape, value) for shape, value in values]
-                    self._bound(self._portals)
-                    self._portals[portal] = (
-                        sql,
-                        tuple(text for text, _ in shown),
-                        keys + tuple(key for _, found in shown for key in found),
-                    )
-                case "E":
-                    portal, _ = protocol.cstring(content, 5)
-                    sql, values_shown, keys = self._portals.get(portal, ("?", (), ()))
-                    self._execute(flight, (sql, keys, values_shown))
+    def read(self, flight: Flight, messages: list[protocol.Message]) -> list[tuple[int, str]]:
+        """Add to a flight what its messages execute; (index in `messages`, SQL) of each."""
+        executed: list[tuple[int, str]] = []
+        for index, (kind, content) in enumerate(messages):
+            try:
+                portal = self._read(kind, content)
+            except (ValueError, struct.error, IndexError):
+                continue
+            if portal is not None:
+                flight.simple = kind == ord("Q")
+                flight.sql.append(portal.sql)
+                flight.keys.extend(portal.keys)
+                flight.parameters.append(portal.values)
+                executed.append((index, portal.sql))
+        return executed
 
-    def _execute(
-        self, flight: Flight, statement: tuple[str, tuple[str, ...], tuple[str, ...]]
-    ) -> None:
-        sql, keys, values = statement
-        flight.sql.append(sql)
-        flight.keys.extend(keys)
-        flight.parameters.append(values)
+    def parameter_types(self, payload: bytes) -> None:
+        """The server's ParameterDescription: it answers the oldest Describe."""
+        if self._described and (prepared := self._described.popleft()) is not None:
+            prepared.types = protocol.read_types(payload)
 
-    def _bound(self, names: dict[str, Portal] | dict[str, tuple[str, tuple[str, ...]]]) -> None:
-        if len(names) >= NAMES_MAX:
-            names.pop(next(iter(names)))
+    def ready(self) -> None:
+        """The server's ReadyForQuery: nothing before its Sync will be answered any more."""
+        while self._described and self._described.popleft() is not None:
+            pass
+
+    def _read(self, kind: int, content: bytes) -> Portal | None:
+        """What a message executes, if it does."""
+        match chr(kind):
+            case "Q":
+                self._described.append(None)
+                sql, keys = redact_sql(protocol.cstring(content, 5)[0])
+                return Portal(sql, keys)
+            case "S" | "F":
+                self._described.append(None)
+            case "P":
+                name, sql, types = protocol.read_parse(content)
+                _bound(self._prepared)
+                self._prepared[name] = Prepared(*redact_sql(sql), types)
+            case "D" if content[5:6] == b"S":
+                self._described.append(self._named(protocol.cstring(content, 6)[0]))
+            case "B":
+                self._bind(content)
+            case "C":
+                names = self._prepared if content[5:6] == b"S" else self._portals
+                names.pop(protocol.cstring(content, 6)[0], None)
+            case "E":
+                return self._portals.get(protocol.cstring(content, 5)[0]) or Portal("?")
+        return None
+
+    def _bind(self, content: bytes) -> None:
+        portal, name, values = protocol.read_bind(content)
+        prepared = self._named(name)
+        types = prepared.types
+        shown = [
+            redact_value(shape, value, types[index] if index < len(types) else 0)
+            for index, (shape, value) in enumerate(values)
+        ]
+        keys = prepared.keys + tuple(key for _, found in shown for key in found)
+        _bound(self._portals)
+        self._portals[portal] = Portal(prepared.sql, keys, tuple(text for text, _ in shown))
+
+    def _named(self, name: str) -> Prepared:
+        return self._prepared.get(name) or Prepared("?")
+
+
+def _bound(names: dict[str, Prepared] | dict[str, Portal]) -> None:
+    """Forget the oldest name when there are too many."""
+    if len(names) >= NAMES_MAX:
+        names.pop(next(iter(names)))

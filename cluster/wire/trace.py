@@ -1,9 +1,13 @@
 """Appends the wire's records to its file: buffered for a moment, written with one write(2).
 
-Limits: `FILE_MAX_BYTES`; beyond it nothing more is traced.
+Limits: `FILE_MAX_BYTES`; beyond it, or when the disk refuses, nothing more is traced. The log says
+so, and while there is room the file too: its last record is the ConnectionTrace `trace-full` of no
+connection. Relaying goes on.
 """
 
+import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,15 +18,17 @@ from results.records import ConnectionTrace, HoldTrace, StatementTrace
 FILE_MAX_BYTES = 512 << 20
 BUFFER_MAX_BYTES = 1 << 18
 FLUSH_SECONDS = 0.05
+log = logging.getLogger(__name__)
 
 
 class Trace:
     """The wire's file."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, max_bytes: int = FILE_MAX_BYTES) -> None:
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._buffer = bytearray()
-        self._written = 0
+        self._left = max_bytes - os.fstat(self._file).st_size
+        self._stopped = False
         self._encoder = msgspec.json.Encoder()
         self.on_client_eof: Callable[[ConnectionTrace], None] | None = None
 
@@ -32,21 +38,42 @@ class Trace:
             self.flush()
             if self.on_client_eof is not None:
                 self.on_client_eof(record)
-        if self._written + len(self._buffer) > FILE_MAX_BYTES:
+        if self._stopped:
             return
-        self._buffer += self._encoder.encode(record) + b"\n"
+        line = self._encoder.encode(record) + b"\n"
+        self._left -= len(line)
+        if self._left < 0:
+            self._stop("the file has reached its limit")
+            line = self._encoder.encode(_full()) + b"\n"
+        self._buffer += line
         if len(self._buffer) > BUFFER_MAX_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write what is buffered."""
+        if not self._buffer:
+            return
         view = memoryview(bytes(self._buffer))
         self._buffer.clear()
-        self._written += len(view)
-        while view:
-            view = view[os.write(self._file, view) :]
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as error:
+            self._stop(str(error))
 
     def close(self) -> None:
-        """Flush and close."""
+        """Flush and close; whatever comes later is not traced."""
         self.flush()
+        self._stopped = True
         os.close(self._file)
+
+    def _stop(self, why: str) -> None:
+        self._stopped = True
+        log.error("tracing stopped: %s", why)
+
+
+def _full() -> ConnectionTrace:
+    return ConnectionTrace(
+        replica="", connection=0, backend_pid=0, event="trace-full", at_ns=time.monotonic_ns(),
+        state="I", in_flight=False,
+    )  # fmt: skip

@@ -14,8 +14,8 @@ from cluster.place import Replica
 from cluster.wire.client import Park
 from cluster.wire.rules import Point, Rule
 from results.records import Stage
-from scenarios.engine.plan import RunPlan
-from scenarios.engine.scenario import Blind, Crash, Fault, Freeze, InTransaction
+from scenarios.engine.plan import RunPlan, moment
+from scenarios.engine.scenario import Crash, DbDisconnect, Fault, Freeze, Graceful
 from scenarios.engine.stand import Stand, Watch
 from scenarios.engine.swarm import Traffic
 
@@ -88,19 +88,25 @@ class Injector:
     async def _carry_out(
         self, fault_id: str, fault: Fault, point: CrashPoint, victim: Replica, park: Park | None
     ) -> None:
-        if isinstance(fault, Crash):
-            await faults.perform(faults.Crash(self._context, fault_id, point, victim.name, park))
-        else:
-            await faults.perform(
-                faults.Freeze(self._context, fault_id, victim.name, fault.frozen_seconds, park)
-            )
+        context, name = self._context, victim.name
+        act: faults.Fault
+        match fault:
+            case Crash():
+                act = faults.Crash(context, fault_id, point, name, park)
+            case Freeze():
+                act = faults.Freeze(context, fault_id, name, fault.frozen_seconds, park)
+            case Graceful():
+                act = faults.Graceful(context, fault_id, name)
+            case DbDisconnect():
+                act = faults.DbDisconnect(context, fault_id, name)
+        await faults.perform(act)
 
     async def _park(
         self, fault_id: str, fault: Fault, point: str
     ) -> tuple[Replica | None, Park | None]:
         """Hold some replica that no other fault works on at the asked point of a transaction."""
         deadline_ns = time.monotonic_ns() + int(PARK_SECONDS * 1e9)
-        lease_seconds = 3.0 if isinstance(fault, Crash) else fault.frozen_seconds + 5.0
+        lease_seconds = fault.frozen_seconds + 5.0 if isinstance(fault, Freeze) else 3.0
         while time.monotonic_ns() < deadline_ns and not self._traffic.ended.is_set():
             free = {
                 replica.name: replica
@@ -152,15 +158,3 @@ class Injector:
         self._stand.journal.fault(
             fault_id=fault_id, kind=fault.kind, point=point, stage=stage, detail=detail
         )
-
-
-def moment(fault: Fault) -> CrashPoint:
-    """The name of the point at which a fault strikes."""
-    match fault:
-        case Crash(at=InTransaction(point=point)):
-            return point
-        case Crash(at=Blind()):
-            return "blind"
-        case Freeze():
-            return "in-transaction"
-    raise AssertionError(fault)

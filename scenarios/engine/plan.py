@@ -19,11 +19,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from cluster.faults.crash import CrashPoint
 from cluster.lock import RunLock
 from results.records import FORMAT_VERSION, Manifest
 from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig
-from scenarios.engine.scenario import Crash, Fault, InTransaction, Scenario
+from scenarios.engine.scenario import Crash, Fault, Freeze, InTransaction, Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +45,20 @@ class RunPlan:
         return random.Random(f"{self.seed}:{purpose}")
 
 
+def moment(fault: Fault) -> CrashPoint:
+    """The point at which a fault strikes."""
+    match fault:
+        case Crash(at=InTransaction(point=point)):
+            return point
+        case Freeze():
+            return "in-transaction"
+        case _:
+            return "blind"
+
+
 def fault_name(fault: Fault) -> str:
-    """`crash:commit-dropped`, `crash:blind`, `freeze:in-transaction`."""
-    if isinstance(fault, Crash):
-        return f"crash:{fault.at.point if isinstance(fault.at, InTransaction) else 'blind'}"
-    return "freeze:in-transaction"
+    """`crash:commit-dropped`, `crash:blind`, `freeze:in-transaction`, `graceful:blind`."""
+    return f"{fault.kind}:{moment(fault)}"
 
 
 def open_folder(plan: RunPlan) -> RunFolder:

@@ -68,7 +68,25 @@ class Freeze:
     kind = "freeze"
 
 
-Fault = Crash | Freeze
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graceful:
+    """SIGTERM a replica as a rollout does; no delivery may be lost by it."""
+
+    times: int = 2
+
+    kind = "graceful"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DbDisconnect:
+    """End all of a replica's database sessions (pg_terminate_backend) and let it go on."""
+
+    times: int = 2
+
+    kind = "db-disconnect"
+
+
+Fault = Crash | Freeze | Graceful | DbDisconnect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from cluster.heal import heal
 from results.records import Stage, Thresholds
 from results.run_folder import RunFolder
 from results.verdict import Validity, Verdict
-from scenarios import Blind, Burst, Crash, InTransaction, Scenario, Traffic
+from scenarios import Blind, Burst, Crash, DbDisconnect, Graceful, InTransaction, Scenario, Traffic
 from scenarios.engine.catalog import load_scenario
 from scenarios.engine.config import OWN_CONFIG, load_config
 from scenarios.engine.plan import RunPlan
@@ -209,6 +209,18 @@ async def test_blind_kills_are_counted_and_ask_for_no_moment(tmp_path: Path) -> 
     verdict = await judged(scenario, "insert_first", tmp_path)
 
     assert verdict.coverage.blind_evidenced == 3
+
+
+async def test_rollouts_and_cut_sessions_lose_nothing(tmp_path: Path) -> None:
+    scenario = Scenario(
+        title="t", traffic=replace(SMALL, orders=200), needs=CALM,
+        faults=[Graceful(times=2), DbDisconnect(times=2)],
+    )  # fmt: skip
+    verdict = await judged(scenario, "insert_first", tmp_path)
+
+    assert (verdict.validity, verdict.doubts) == (Validity.VALID, ())
+    assert [verdict.coverage.faults[name].evidenced for name in ("graceful:blind",
+            "db-disconnect:blind")] == [2, 2]  # fmt: skip
 
 
 async def test_a_sleeper_wakes_and_nothing_ships_twice(tmp_path: Path) -> None:

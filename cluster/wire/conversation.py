@@ -1,0 +1,160 @@
+"""What is known of one connection's conversation: its state and its flights, without any I/O.
+
+Flights are answered in the order in which they were forwarded, several may be under way at once.
+A transaction's state is the server's own word (ReadyForQuery); for a flight that is sent before
+that word has come it is predicted from the text of what was sent.
+"""
+
+import asyncio
+import time
+from collections import deque
+
+from cluster.wire import protocol
+from cluster.wire.flight import Flight
+from cluster.wire.statements import Statements
+from results.records import ConnectionTrace, StatementTrace
+
+
+class Conversation:
+    """The flights, the transaction and the names of one connection."""
+
+    def __init__(self, replica: str, number: int, application_name: str) -> None:
+        self.replica = replica
+        self.number = number
+        self.backend_pid = 0
+        self.cancel_key = b""
+        self.state = "I"
+        self.ready = False  # the first ReadyForQuery has come
+        self.pending: deque[Flight] = deque()  # forwarded, not yet answered
+        self.current: Flight | None = None  # being read, delayed or held
+        self.statements = Statements()
+        self.progress = asyncio.Event()  # set whenever the server finished something
+        self._application_name = application_name
+        self._transaction_keys: set[str] = set()
+        self._flights = 0
+
+    @property
+    def in_flight(self) -> bool:
+        """True while an answer is awaited, also of a flight that is held."""
+        held = self.current is not None and bool(self.current.sql)
+        return held or any(flight.sql for flight in self.pending)
+
+    @property
+    def unanswered(self) -> list[Flight]:
+        """What was forwarded or held and never answered, oldest first."""
+        flights = list(self.pending)
+        if self.current is not None and self.current not in flights:
+            flights.append(self.current)
+        return flights
+
+    @property
+    def busy(self) -> bool:
+        """In a transaction or awaiting an answer."""
+        return self.state != "I" or self.in_flight
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The ids seen in the open transaction and in flight."""
+        current = self.current.keys if self.current is not None else ()
+        return frozenset(self._transaction_keys).union(current, *(f.keys for f in self.pending))
+
+    def flight(self) -> Flight:
+        """The flight that the client is sending."""
+        if self.current is None:
+            self._flights += 1
+            state = self.pending[-1].predicted_state() if self.pending else self.state
+            self.current = Flight(number=self._flights, state_before=state)
+        return self.current
+
+    def forwarded(self, flight: Flight) -> None:
+        """Some of a flight goes to the server now."""
+        if not flight.queued:
+            flight.queued = True
+            self.pending.append(flight)
+        if flight.sql and flight.forwarded_ns is None:
+            flight.forwarded_ns = time.monotonic_ns()
+
+    async def until_executed(self, flight: Flight, statements: int) -> None:
+        """Wait until all before a flight is answered, and this many of its own statements.
+
+        Returns as well once the flight failed or copies: then there is nothing to wait for.
+        """
+        while True:
+            if not self.pending or self.pending[0] is flight:
+                done = flight.executed >= statements
+                if done or flight.sqlstate is not None or flight.copying:
+                    return
+            self.progress.clear()
+            await self.progress.wait()
+
+    async def until_answered(self, flight: Flight) -> None:
+        """Wait for the ReadyForQuery of a flight."""
+        while flight.replied_ns is None:
+            self.progress.clear()
+            await self.progress.wait()
+
+    def read_answer(self, kind: int, payload: bytes) -> bool:
+        """Understand one server message; True for ReadyForQuery."""
+        if kind == ord("Z"):
+            self.statements.ready()
+            return True
+        if kind == ord("t"):
+            self.statements.parameter_types(payload)
+            return False
+        if kind == ord("K"):
+            self.backend_pid = int.from_bytes(payload[:4], "big")
+            self.cancel_key = payload
+            return False
+        if not self.pending:
+            return False
+        flight = self.pending[0]
+        if kind == protocol.COPY_IN:
+            flight.copying = True
+            flight.sync_swallowed = flight.synced and not flight.simple
+        else:  # CommandComplete, ErrorResponse, EmptyQueryResponse, PortalSuspended
+            flight.executed += 1
+            flight.copying = False
+            if kind == ord("C"):
+                flight.tags.append(payload[:-1].decode(errors="replace"))
+            elif kind == ord("E") and flight.sqlstate is None:
+                flight.sqlstate = protocol.sqlstate(payload)
+        self.progress.set()
+        return False
+
+    def answered(self, state: str) -> Flight | None:
+        """A ReadyForQuery has come: the flight that it ends, still the first of `pending`."""
+        self.state = state
+        if not self.pending:
+            return None
+        flight = self.pending[0]
+        flight.replied_ns, flight.state_after = time.monotonic_ns(), state
+        return flight
+
+    def finished(self, flight: Flight) -> None:
+        """The answer of the first flight has been given to the client, or withheld for good."""
+        self.pending.popleft()
+        if flight.state_after == "I":
+            self._transaction_keys.clear()
+        else:
+            self._transaction_keys.update(flight.keys)
+        self.progress.set()
+
+    def connection_trace(self, event: str, at_ns: int) -> ConnectionTrace:
+        """An opening or an end, with the state at that moment."""
+        return ConnectionTrace(
+            replica=self.replica, connection=self.number, event=event, at_ns=at_ns,
+            backend_pid=self.backend_pid, state=self.state, in_flight=self.in_flight,
+            application_name=self._application_name,
+        )  # fmt: skip
+
+    def statement_trace(self, flight: Flight) -> StatementTrace:
+        """What is stored of a flight."""
+        return StatementTrace(
+            replica=self.replica, connection=self.number, backend_pid=self.backend_pid,
+            flight=flight.number, sql=tuple(flight.sql), parameters=tuple(flight.parameters),
+            keys=tuple(dict.fromkeys(flight.keys)), received_ns=flight.received_ns,
+            forwarded_ns=flight.forwarded_ns, replied_ns=flight.replied_ns,
+            returned_ns=flight.returned_ns, state_before=flight.state_before,
+            state_after=flight.state_after, tags=tuple(flight.tags), sqlstate=flight.sqlstate,
+            hold_id=flight.hold_id,
+        )  # fmt: skip

@@ -1,0 +1,17 @@
+"""A port of the wire: what all connections of one replica share. One replica, one port."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cluster.wire.connection import Connection
+
+
+@dataclass(slots=True)
+class Port:
+    """Where one replica reaches its database; its number names the replica for sure."""
+
+    replica: str
+    delay_seconds: float = 0.0
+    number: int = 0
+    connections: "set[Connection]" = field(default_factory=set)
