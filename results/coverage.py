@@ -111,13 +111,11 @@ def committed_unheard(flight: StatementTrace) -> bool:
     return flight.state_before == flight.state_after == "I" and wrote and not rolled_back
 
 
-def exposure_sentence(coverage: Coverage, anomalies: int) -> str:
-    """The coverage in one line for people."""
+def exposure_sentence(coverage: Coverage) -> str:
+    """What "0 of n" allows, in one line for people."""
     what = "proven exposures (overlapping groups and evidenced crashes)"
     if coverage.bound is None:
         return f"No {what}: nothing is proved."
-    if anomalies:
-        return f"{anomalies} anomalies in {coverage.exposures} {what}."
     return (
         f"0 anomalies in {coverage.exposures} {what}: for runs like this, at 95 % confidence "
         f"at most {coverage.bound:.2%} of them go wrong (3/n)."

@@ -114,7 +114,7 @@ class Conversation:
         else:  # CommandComplete, ErrorResponse, EmptyQueryResponse, PortalSuspended
             flight.executed += 1
             flight.copying = False
-            if kind == ord("C"):
+            if kind in b"Cs":
                 flight.tags.append(payload[:-1].decode(errors="replace"))
             elif kind == ord("E") and flight.sqlstate is None:
                 flight.sqlstate = protocol.sqlstate(payload)

@@ -18,7 +18,7 @@ FLUSH = b"H\x00\x00\x00\x04"
 # Server messages whose payload the wire reads, and those it must at least notice.
 READ_TYPES = frozenset(b"ZCEKt")
 SCANNED = READ_TYPES | frozenset(b"IsG")
-COPY_IN = ord("G")
+COPY_IN, DATA_ROW, PORTAL_SUSPENDED = b"GDs"
 COPY_OR_LAST = frozenset(b"dcfpX")  # client messages that are passed on as they come
 FLIGHT_ENDS = frozenset(b"SQFH")
 Message = tuple[int, bytes]
@@ -89,9 +89,14 @@ class Splitter:
 
 
 class Scanner:
-    """Finds the messages that matter in the server's stream without copying the bulk of it."""
+    """Finds the messages that matter in the server's stream without copying the bulk of it.
+
+    A limited Execute ends with PortalSuspended, which has no tag; it is given the one that
+    CommandComplete would have had, with the rows that were counted.
+    """
 
     def __init__(self) -> None:
+        self._rows = 0
         self._head = bytearray()
         self._payload: bytearray | None = None
         self._kind = 0
@@ -118,6 +123,8 @@ class Scanner:
             if not 4 <= length <= MESSAGE_MAX_BYTES:
                 raise ProtocolError(f"a server message of {length} bytes")
             number, left = kind[0], length - 4
+            if number == DATA_ROW:
+                self._rows += 1
             if number not in SCANNED and at + left <= end:
                 at += left
                 continue
@@ -133,7 +140,11 @@ class Scanner:
             self._payload += data[at : at + take]
         self._left -= take
         if not self._left and self._kind in SCANNED:
-            found.append((self._kind, bytes(self._payload or b""), at + take))
+            payload = bytes(self._payload or b"")
+            if self._kind == PORTAL_SUSPENDED:
+                payload = b"SELECT %d\0" % self._rows
+            self._rows = 0
+            found.append((self._kind, payload, at + take))
         return at + take
 
 
