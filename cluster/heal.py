@@ -3,9 +3,9 @@
 For each run folder whose runner is gone, its journal is read from the end to the beginning: the
 processes it names are thawed and killed, the folders it names are removed. A pid counts only with
 the start time that the journal has for it. Two more looks find what the journal missed, since a
-runner can die between starting a child and writing it down: processes that carry the run's id in
-their environment, and processes that work inside one of its folders (a Postgres backend overwrites
-its environment, and leads a process group of its own).
+runner can die between starting a child and writing it down: processes that carry the run's folder
+in their environment, and processes that work inside one of its folders (a Postgres backend
+overwrites its environment, and leads a process group of its own).
 
 Healing twice is healing once. Nothing stops it: what could not be done is listed in the report as
 still wrong, and the rest is done all the same. Nobody is healed while the runner lives, and a
@@ -17,6 +17,7 @@ import contextlib
 import os
 import shutil
 import signal
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from results.records import Created, Spawned
 
 _SAME_START_SECONDS = 0.05
 _END_SECONDS = 5.0
+_POLL_SECONDS = 0.01
 
 
 @dataclass(slots=True)
@@ -77,7 +79,6 @@ def _heal_run(folder: Path, report: HealReport) -> None:
         report.alive.append(folder.name)
         return
     report.runs.append(folder.name)
-    run_id = str(manifest.get("run_id", folder.name))
     records = read_journal(folder / "journal.jsonl")
     claimed = [Path(record.path) for record in records if isinstance(record, Created)]
     for record in reversed(records):
@@ -85,10 +86,10 @@ def _heal_run(folder: Path, report: HealReport) -> None:
             process = _same_process(record)
             if process is not None:
                 _end_family(record.name, process, report)
-    for process in _strays(run_id, claimed):
+    for process in _strays(str(folder), claimed):
         _end_family(_name(process), process, report)
     for path in reversed(claimed):
-        _remove(path, run_id, report)
+        _remove(path, str(folder), report)
     if manifest.get("status") == "running":
         _mark_interrupted(folder, manifest, report)
 
@@ -124,21 +125,22 @@ def _same_process(record: Spawned) -> psutil.Process | None:
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(record.pid)
         started = float(process.create_time())
-        if abs(started - record.created_at_seconds) <= _SAME_START_SECONDS:
+        same = abs(started - record.created_at_seconds) <= _SAME_START_SECONDS
+        if same and _lives(process):
             return process
     return None
 
 
-def _strays(run_id: str, claimed: list[Path]) -> list[psutil.Process]:
+def _strays(owner: str, claimed: list[Path]) -> list[psutil.Process]:
     """Processes of the run by their environment, or by where they work."""
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
         if process.pid == os.getpid():
             continue
         with contextlib.suppress(psutil.Error, OSError):
-            if process.status() == psutil.STATUS_ZOMBIE:
+            if not _lives(process):
                 continue
-            if process.environ().get(RUN_VARIABLE) == run_id:
+            if process.environ().get(RUN_VARIABLE) == owner:
                 found.append(process)
                 continue
             working = Path(process.cwd())
@@ -161,18 +163,20 @@ def _end_family(name: str, process: psutil.Process, report: HealReport) -> None:
                 member.kill()  # a frozen process dies of SIGKILL, too
             except psutil.AccessDenied:
                 report.wrong.append(f"{name} (pid {member.pid}) belongs to another user")
-    _, alive = psutil.wait_procs(family, timeout=_END_SECONDS)
-    left = [one for one in alive if _status(one) != psutil.STATUS_ZOMBIE]
+    deadline = time.monotonic() + _END_SECONDS
+    while (left := any(map(_lives, family))) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
     if left:
         report.wrong.append(f"{name} (pid {process.pid}) does not end")
     else:
         report.ended.append(f"{name} (pid {process.pid})")
 
 
-def _status(process: psutil.Process) -> str:
+def _lives(process: psutil.Process) -> bool:
+    """False for a zombie, too: it waits for its parent alone, and a container may have none."""
     with contextlib.suppress(psutil.Error):
-        return str(process.status())
-    return str(psutil.STATUS_ZOMBIE)
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _name(process: psutil.Process) -> str:
@@ -181,15 +185,15 @@ def _name(process: psutil.Process) -> str:
     return "process"
 
 
-def _remove(path: Path, run_id: str, report: HealReport) -> None:
+def _remove(path: Path, owner: str, report: HealReport) -> None:
     """Remove a folder that the run claimed; anything else is left and reported."""
     if not path.exists():
         return
     try:
         marker = path / MARKER
-        ours = marker.is_file() and marker.read_text(encoding="utf-8") == run_id
+        ours = marker.is_file() and marker.read_text(encoding="utf-8") == owner
         if path.is_symlink() or not (ours or not any(path.iterdir())):
-            report.wrong.append(f"{path} has no mark of run {run_id}: remove it if it is yours")
+            report.wrong.append(f"{path} has no mark of {owner}: remove it if it is yours")
             return
         release_shared_memory(path / "data")
         shutil.rmtree(path)

@@ -22,10 +22,13 @@ from results.errors import HarnessError
 from results.records import Created, Evidence, FaultRecord, Spawned, Stage
 
 RUN_VARIABLE = "ONCEPROOF_RUN"
-"""Every process of a run carries its id in this environment variable."""
+"""Every process of a run carries the path of its run folder in this environment variable.
+
+The path, since an id is unique in one runs folder only: two may be made in one second.
+"""
 
 MARKER = ".onceproof-run"
-"""The file in a claimed folder that holds the id of the run that may remove it."""
+"""The file in a claimed folder that holds the path of the run folder that may remove it."""
 
 JournalRecord = Spawned | Created | FaultRecord
 
@@ -36,10 +39,10 @@ _decoder = msgspec.json.Decoder(JournalRecord)
 class Journal:
     """Appends records to one file, each fsynced before the call returns."""
 
-    def __init__(self, path: Path, *, run_id: str | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.run_id = run_id if run_id is not None else path.parent.name
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.owner = str(path.parent.resolve())  # the value of RUN_VARIABLE and MARKER
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._file: int | None = os.open(path, flags, 0o644)
         _sync_folder(path.parent)
@@ -64,11 +67,15 @@ class Journal:
         self.append(record)
         return record
 
-    def created(self, path: Path) -> Created:
-        """Record an existing temporary folder of this run and mark it as ours."""
+    def create(self, path: Path) -> Created:
+        """Record a temporary folder of this run, then make it and mark it as ours.
+
+        OSError when it cannot be made, FileExistsError when it is there already.
+        """
         record = Created(path=str(path.absolute()), at_ns=time.monotonic_ns())
         self.append(record)
-        (path / MARKER).write_text(self.run_id, encoding="utf-8")
+        path.mkdir(mode=0o700)
+        (path / MARKER).write_text(self.owner, encoding="utf-8")
         return record
 
     def fault(

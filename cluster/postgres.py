@@ -151,8 +151,7 @@ class Postgres:
     @classmethod
     async def _embedded(cls, journal: Journal, folder: Path) -> Self:
         binaries = await asyncio.to_thread(find_binaries)
-        parent = data_parent(binaries)
-        journal.created(parent)
+        parent = data_parent(binaries, journal.create)
         data = parent / "data"
         try:
             await asyncio.to_thread(copy_template, binaries, data)
@@ -182,7 +181,7 @@ class Postgres:
     ) -> Self | None:
         """One start on one port; None when the port was taken and another may be tried."""
         port = free_port()
-        process = _launch(binaries, journal.run_id, data, log, port)
+        process = _launch(binaries, journal.owner, data, log, port)
         server = cls(
             dsn=f"postgresql://{SUPERUSER}@127.0.0.1:{port}/{_DATABASE}",
             provider=f"{binaries.provider}, {binaries.way}",
@@ -223,7 +222,7 @@ class Postgres:
 
 
 def _launch(
-    binaries: Binaries, run_id: str, data: Path, log: Path, port: int
+    binaries: Binaries, owner: str, data: Path, log: Path, port: int
 ) -> subprocess.Popen[bytes]:
     """Write the configuration and start the server in a session of its own."""
     lines = [f"{name} = {value}" for name, value in (_CONFIGURATION | {"port": port}).items()]
@@ -235,7 +234,7 @@ def _launch(
             group=binaries.group,
             extra_groups=[] if binaries.user is not None else None,
             cwd=data,
-            env={**os.environ, RUN_VARIABLE: run_id},
+            env={**os.environ, RUN_VARIABLE: owner},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

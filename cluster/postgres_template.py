@@ -10,8 +10,10 @@ loses a cache. Nothing of a run is ever written into it.
 import contextlib
 import ctypes
 import os
+import secrets
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from cluster.postgres_binaries import Binaries
@@ -23,14 +25,15 @@ _IPC_RMID = 0
 _LAYOUT = "1"  # raise it when initdb's options change
 
 
-def data_parent(binaries: Binaries) -> Path:
-    """A new empty folder that the server's user can reach and owns."""
+def data_parent(binaries: Binaries, create: Callable[[Path], object]) -> Path:
+    """A new folder, made by `create`, that the server's user can reach and owns."""
     error: OSError | None = None
     for base in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):
         if binaries.user is not None and not _open_to_all(base):
             continue
+        folder = base / f"onceproof-postgres-{secrets.token_hex(6)}"
         try:
-            folder = Path(tempfile.mkdtemp(prefix="onceproof-postgres-", dir=base))
+            create(folder)
         except OSError as refusal:
             error = refusal
             continue
@@ -61,7 +64,7 @@ def _template(binaries: Binaries) -> Path:
     target = cache / f"pg-{binaries.version}-{binaries.fingerprint}-{_LAYOUT}"
     if target.is_dir():
         return target
-    parent = data_parent(binaries)
+    parent = data_parent(binaries, lambda folder: folder.mkdir(mode=0o700))
     try:
         fresh = parent / "data"
         binaries.run(

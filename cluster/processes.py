@@ -204,7 +204,7 @@ class Processes:
 
     async def _spawn(self, supervised: _Supervised) -> _Incarnation:
         spec = supervised.spec
-        environment = {**os.environ, **spec.environment, RUN_VARIABLE: self._journal.run_id}
+        environment = {**os.environ, **spec.environment, RUN_VARIABLE: self._journal.owner}
         with self._logs.open(spec.name) as output:
             process = await asyncio.create_subprocess_exec(
                 *spec.command,

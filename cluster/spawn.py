@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cluster.journal import Journal
+from cluster.journal import RUN_VARIABLE, Journal
 from results.errors import ClusterError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,7 +66,8 @@ async def spawn(
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, *arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=sink,
-            env=module_environment(environment), start_new_session=True,
+            env=module_environment({**environment, RUN_VARIABLE: journal.owner}),
+            start_new_session=True,
         )  # fmt: skip
     journal.spawned(name, process.pid)
     assert process.stdout is not None

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
-from cluster.journal import Journal
+from cluster.journal import RUN_VARIABLE, Journal
 from cluster.ledgers import LedgerReader
 from cluster.ports import free_port
 from cluster.postgres import Postgres
@@ -25,6 +25,7 @@ from scenarios.engine.config import ServiceConfig
 from scenarios.engine.plan import RunPlan, note
 
 HOST = "127.0.0.1"
+SCHEMA_SECONDS = 60.0
 Watch = Callable[[str], None]
 
 
@@ -61,7 +62,7 @@ async def standing(plan: RunPlan, folder: RunFolder, watch: Watch) -> AsyncItera
         wire_process, witness, _ = await asyncio.gather(
             start_wire(stack, postgres, folder, journal, token),
             start_witness(stack, folder, journal, token, plan.provider),
-            apply_schema(config, postgres.dsn),
+            apply_schema(config, postgres.dsn, journal),
         )
         wire = await Wire.connect(HOST, wire_process.port, token)
         stack.push_async_callback(wire.close)
@@ -97,7 +98,7 @@ async def start_wire(
         "wire", "cluster.wire",
         ("--upstream", f"{postgres.host}:{postgres.port}", "--control-port", "0",
          "--file", str(folder.wire)),
-        environment={"ONCEPROOF_TOKEN": token, "ONCEPROOF_RUN": folder.path.name},
+        environment={"ONCEPROOF_TOKEN": token},
         journal=journal, log_folder=folder.logs,
     )  # fmt: skip
     stack.push_async_callback(child.stop)
@@ -111,14 +112,14 @@ async def start_witness(
     child = await spawn(
         "witness", "cluster.witness",
         ("--port", "0", "--file", str(folder.witness), "--keys", provider),
-        environment={"ONCEPROOF_TOKEN": token, "ONCEPROOF_RUN": folder.path.name},
+        environment={"ONCEPROOF_TOKEN": token},
         journal=journal, log_folder=folder.logs,
     )  # fmt: skip
     stack.push_async_callback(child.stop)
     return child
 
 
-async def apply_schema(config: ServiceConfig, dsn: str) -> None:
+async def apply_schema(config: ServiceConfig, dsn: str, journal: Journal) -> None:
     """Run the service's own schema command against the fresh database."""
     command = config.schema_command()
     if not command:
@@ -127,9 +128,21 @@ async def apply_schema(config: ServiceConfig, dsn: str) -> None:
         *command,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env=module_environment({config.service.database_from: dsn}),
+        env=module_environment({config.service.database_from: dsn, RUN_VARIABLE: journal.owner}),
+        start_new_session=True,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    journal.spawned("schema", process.pid)
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), SCHEMA_SECONDS)
+    except TimeoutError:
+        raise ClusterError(
+            f"The service's schema command did not end within {SCHEMA_SECONDS:.0f} s. It is "
+            "`schema` under [service] in onceproof.toml."
+        ) from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     if process.returncode:
         tail = output.decode(errors="replace").strip().splitlines()[-1:]
         raise ClusterError(
@@ -152,7 +165,6 @@ async def start_replicas(stand: Stand, strategy: str, replicas: int) -> None:
             service.secret_from: stand.secret,
             service.port_from: str(port),
             "HOST": HOST,
-            "ONCEPROOF_RUN": stand.folder.path.name,
         }
         if service.strategy_from:
             environment[service.strategy_from] = strategy

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cluster.journal import RUN_VARIABLE
 from loadtests.shopify import RETRIES
 from loadtests.swarm import Swarm, SwarmPlan
 from results.errors import HarnessError
@@ -77,7 +78,7 @@ async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traf
         ),
         secret=stand.secret,
         log=stand.folder.logs / "locust.log",
-        environment={"ONCEPROOF_RUN": stand.folder.path.name},
+        environment={RUN_VARIABLE: stand.journal.owner},
     )
     stand.journal.spawned("locust", running.pid)
     state = Traffic(stand.folder.path)

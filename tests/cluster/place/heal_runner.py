@@ -26,7 +26,7 @@ async def main(run: Path) -> None:
         "a_newer_field": [1, 2],
     }
     (run / "manifest.json").write_bytes(msgspec.json.encode(manifest))
-    journal = Journal(run / "journal.jsonl", run_id=run.name)
+    journal = Journal(run / "journal.jsonl")
     postgres = await Postgres.start(journal=journal, folder=run)
     processes = Processes(journal=journal, log_folder=run)
     replicas = []

@@ -22,12 +22,12 @@ def alive(pid: int) -> bool:
         return False
 
 
-def of_run(run_id: str, folder: Path) -> list[int]:
+def of_run(owner: Path, folder: Path) -> list[int]:
     found: list[int] = []
     for process in psutil.process_iter():
         try:
             inside = Path(process.cwd()).is_relative_to(folder)
-            if inside or process.environ().get(RUN_VARIABLE) == run_id:
+            if inside or process.environ().get(RUN_VARIABLE) == str(owner):
                 found.append(process.pid)
         except (psutil.Error, OSError):
             continue
@@ -67,7 +67,7 @@ async def test_nothing_is_left_of_a_run_whose_runner_was_killed(tmp_path: Path) 
     assert report.healed, report.wrong
     assert len(report.ended) >= 3
     assert not any(alive(pid) for pid in pids)
-    assert of_run(run.name, folders[0]) == []
+    assert of_run(run, folders[0]) == []
     assert not folders[0].exists()
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["status"] == "interrupted"
@@ -82,8 +82,8 @@ async def test_a_child_that_never_reached_the_journal_is_found(
     journal: Journal, tmp_path: Path
 ) -> None:
     sleeper = "import time; print('up', flush=True); time.sleep(99)"
-    child = started("-c", sleeper, **{RUN_VARIABLE: journal.run_id})
-    manifest = {"run_id": journal.run_id, "status": "failed", "runner_pid": 1}
+    child = started("-c", sleeper, **{RUN_VARIABLE: journal.owner})
+    manifest = {"status": "failed", "runner_pid": 1}
     (journal.path.parent / "manifest.json").write_text(json.dumps(manifest))
     try:
         assert child.stdout is not None
@@ -121,10 +121,10 @@ async def test_a_folder_without_the_runs_mark_is_reported_and_kept(
     journal: Journal, tmp_path: Path
 ) -> None:
     precious, claimed = tmp_path / "precious", tmp_path / "claimed"
+    precious.mkdir()
+    journal.create(claimed)
     for folder in (precious, claimed):
-        folder.mkdir()
         (folder / "file").write_text("kept?")
-    journal.created(claimed)
     journal.append(Created(path=str(precious), at_ns=1))
     report = await heal(tmp_path, run=journal.path.parent)
     assert report.removed == [str(claimed)]
@@ -137,8 +137,7 @@ async def test_a_broken_manifest_does_not_stop_the_healing(
     journal: Journal, tmp_path: Path
 ) -> None:
     claimed = tmp_path / "claimed"
-    claimed.mkdir()
-    journal.created(claimed)
+    journal.create(claimed)
     (journal.path.parent / "manifest.json").write_text('{"run_id": "tor')
     report = await heal(tmp_path, run=None)
     assert not claimed.exists()

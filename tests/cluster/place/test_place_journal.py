@@ -19,8 +19,7 @@ def test_what_is_written_is_read_again(journal: Journal, tmp_path: Path) -> None
     assert child is not None
     spawned = journal.spawned("web-0", child)
     claimed = tmp_path / "claimed"
-    claimed.mkdir()
-    created = journal.created(claimed)
+    created = journal.create(claimed)
     fault = journal.fault(
         fault_id="crash-0",
         kind="crash",
@@ -32,7 +31,7 @@ def test_what_is_written_is_read_again(journal: Journal, tmp_path: Path) -> None
     )
     assert read_journal(journal.path) == [spawned, created, fault]
     assert spawned.created_at_seconds == created_at(child)
-    assert (claimed / MARKER).read_text() == journal.run_id
+    assert (claimed / MARKER).read_text() == journal.owner
 
 
 @pytest.mark.parametrize("torn", [b'{"record":"spawned","na', b"\xff\xfe\x00", b'{"record":"?"}\n'])
@@ -68,7 +67,7 @@ def test_a_closed_journal_refuses(journal: Journal, tmp_path: Path) -> None:
     journal.close()
     journal.close()
     with pytest.raises(HarnessError, match="closed"):
-        journal.created(tmp_path)
+        journal.create(tmp_path)
 
 
 def test_the_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:

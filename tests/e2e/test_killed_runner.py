@@ -1,0 +1,103 @@
+"""The runner is killed at every step of its journal; `heal` must leave nothing of the run."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.heal import heal
+from cluster.journal import MARKER, read_journal
+from cluster.lock import RunLock
+from results.checker import judge
+from results.records import Created, FaultRecord, Stage
+from results.run_folder import RunFolder
+from results.verdict import Validity
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNNER = Path(__file__).with_name("killed_runner.py")
+STEPS = 16  # 1 folder, 8 processes, 6 stages of the crash, 1 restart
+
+
+def of_run(run: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            ours = process.environ().get("ONCEPROOF_RUN") == str(run)
+            marker = Path(process.cwd()).parent / MARKER  # a backend has no environment any more
+            if ours or (marker.is_file() and marker.read_text() == str(run)):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def listening(processes: list[psutil.Process]) -> set[int]:
+    ports = set()
+    for process in processes:
+        try:
+            ports |= {c.laddr.port for c in process.net_connections("tcp") if c.status == "LISTEN"}
+        except psutil.Error:
+            continue
+    return ports
+
+
+def run_killed(runs: Path, step: int, when: str) -> int:
+    return subprocess.run(
+        [sys.executable, str(RUNNER), str(runs), str(step), when], cwd=ROOT, timeout=90,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
+    ).returncode  # fmt: skip
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", range(1, STEPS + 1))
+def test_heal_leaves_nothing_of_a_runner_killed_here(tmp_path: Path, step: int, when: str) -> None:
+    assert run_killed(tmp_path, step, when) == -9
+    folder = RunFolder.find(tmp_path)
+    ports = listening(of_run(folder.path))
+
+    report = asyncio.run(heal(tmp_path, run=None))
+
+    assert report.healed, report
+    assert not of_run(folder.path)
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    records = read_journal(folder.journal)
+    claimed = [Path(record.path) for record in records if isinstance(record, Created)]
+    assert not [path for path in claimed if path.exists()]
+    with RunLock(tmp_path, "local"):
+        pass
+    assert folder.read_manifest().status == "interrupted"
+    verdict = judge(folder)
+    assert verdict.validity is Validity.UNKNOWN
+    assert "cut-short" in {doubt.cause for doubt in verdict.doubts}
+    again = asyncio.run(heal(tmp_path, run=None))
+    assert (again.ended, again.removed, again.wrong) == ([], [], [])
+
+
+def test_the_steps_above_are_all_there_are(tmp_path: Path) -> None:
+    assert run_killed(tmp_path, STEPS + 1, "before") == 0
+    records = read_journal(RunFolder.find(tmp_path).journal)
+    assert len(records) == STEPS
+    stages = [record.stage for record in records if isinstance(record, FaultRecord)]
+    assert stages == [Stage.ASKED, Stage.PARKED, Stage.INTENT, Stage.INJECT, Stage.EVIDENCE,
+                      Stage.HEAL]  # fmt: skip
+
+
+def test_the_folder_is_in_the_journal_before_it_is_on_the_disk(tmp_path: Path) -> None:
+    def folders() -> set[Path]:
+        return set(Path(tempfile.gettempdir()).glob("onceproof-postgres-*"))
+
+    assert run_killed(tmp_path, 1, "after") == -9
+    (record,) = read_journal(RunFolder.find(tmp_path).journal)
+    assert isinstance(record, Created)
+    assert Path(record.path) not in folders()
