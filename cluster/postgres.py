@@ -127,6 +127,11 @@ class Postgres:
             release_shared_memory(self._parent / "data")  # left only if it had to be killed
             await asyncio.to_thread(shutil.rmtree, self._parent, True)
 
+    @property
+    def alive(self) -> bool:
+        """False once a server of ours has ended for whatever reason."""
+        return self._process is None or self._process.poll() is None
+
     async def crash(self) -> None:
         """SIGKILL the whole server, as a power cut would; only our own can be crashed."""
         if self._process is None:

@@ -52,9 +52,14 @@ def add_options(parser: Any) -> None:
     add("--seed", type=int, default=1, help="Everything random comes from it")
     add("--attempts", type=int, default=9, help="The first delivery and its retries, at most 9")
     add("--time-scale", type=float, default=1 / 600, help="Scales Shopify's 4 hours of retries")
-    add("--create-first", type=int, default=1, help="1: deliver orders/create before orders/paid")
+    add("--webhook", default="/webhooks/orders/paid", help="The path of orders/paid")
+    add(
+        "--create-webhook", default="/webhooks/orders/create",
+        help="The path of orders/create, delivered before orders/paid; empty: none",
+    )  # fmt: skip
     add("--targets", default="", help="name=url,name=url: replicas; default: --host alone")
     add("--secret-from", default="SHOPIFY_SHARED_SECRET", help="Variable with the shared secret")
+    add("--extend-while", default="", help="Send more orders as long as this file is there")
     add("--history", default=history, help="Folder for the history, a file per process")
 
 
@@ -79,11 +84,13 @@ def read_options(environment: Any) -> SwarmOptions:
         seed=given.seed,
         retries=given.attempts - 1,
         time_scale=given.time_scale,
-        create_first=bool(given.create_first),
+        webhook=given.webhook,
+        create_webhook=given.create_webhook,
         targets=targets,
         secret=secret,
         worker=runner.worker_index if isinstance(runner, WorkerRunner) else 0,
         workers=workers if isinstance(runner, WorkerRunner) else 1,
+        extend_while=Path(given.extend_while) if given.extend_while else None,
     )
 
 

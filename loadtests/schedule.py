@@ -3,13 +3,15 @@
 A plain object without Locust in it: users take orders from it, each order exactly once. An order
 that comes to its turn later than `SHED_AFTER_SECONDS` is shed and counted: sending it late would
 hide that the generator could not keep its schedule. Shedding needs no user, so that a process
-that was given none still comes to its end, with the count that says so.
+that was given none still comes to its end, with the count that says so. A run with faults goes on
+beyond its orders until the last fault has struck: how long that takes depends on the machine.
 """
 
 import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from loadtests.shopify import RETRIES
 from loadtests.traffic import ORDERS_MAX, WORKERS_MAX, PlannedOrder, plan_orders
@@ -17,6 +19,7 @@ from loadtests.traffic import ORDERS_MAX, WORKERS_MAX, PlannedOrder, plan_orders
 SHED_AFTER_SECONDS = 2.0
 LEAD_SECONDS = 1.0  # the first order comes so long after the start: users and connections are up
 COPIES_MAX = 50
+EXTENSION_MAX = 5  # times the orders asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +33,13 @@ class SwarmOptions:
     seed: int
     retries: int
     time_scale: float
-    create_first: bool
+    webhook: str  # the path of orders/paid
+    create_webhook: str  # that of orders/create, delivered before it; "" for none
     targets: tuple[tuple[str, str], ...]  # (replica name, base URL)
     secret: str = field(repr=False)
     worker: int = 0
     workers: int = 1
+    extend_while: Path | None = None  # more orders, as long as this file is there
 
     def __post_init__(self) -> None:
         limits = (
@@ -44,6 +49,11 @@ class SwarmOptions:
             (0 <= self.retries <= RETRIES, f"--attempts: expected 1 to {RETRIES + 1}"),
             (self.time_scale >= 0, "--time-scale: expected 0 or more"),
             (0 <= self.worker < WORKERS_MAX, f"at most {WORKERS_MAX} sending processes"),
+            (self.webhook.startswith("/"), "--webhook: expected a path, as in /webhooks/paid"),
+            (
+                not self.create_webhook or self.create_webhook.startswith("/"),
+                "--create-webhook: expected a path, or nothing",
+            ),
             (bool(self.targets), "--targets or --host: expected the service's URL"),
             (
                 all(url.startswith(("http://", "https://")) for _, url in self.targets),
@@ -68,16 +78,12 @@ class Schedule:
     _turn: Iterator[int] = field(default_factory=itertools.count)
     _plan: Iterator[PlannedOrder] | None = None
     _next: PlannedOrder | None = None
+    _drawn: int = 0
 
     @property
     def planned(self) -> int:
-        """How many orders this process was asked for; those taken so far if there is no end."""
-        options = self.options
-        if not options.orders:
-            return self.sent + self.shed
-        return options.orders // options.workers + (
-            options.worker < options.orders % options.workers
-        )
+        """How many orders this process was asked for; those taken so far if that is more."""
+        return max(self._share, self.sent + self.shed)
 
     @property
     def exhausted(self) -> bool:
@@ -108,17 +114,32 @@ class Schedule:
     def _due_ns(self, order: PlannedOrder) -> int:
         return self.began_ns + int((LEAD_SECONDS + order.offset_seconds) * 1e9)
 
+    @property
+    def _share(self) -> int:
+        options = self.options
+        whole, rest = divmod(options.orders, options.workers)
+        return whole + (options.worker < rest)
+
+    def _wanted(self) -> bool:
+        """Whether one more order is to be drawn from the plan."""
+        options = self.options
+        if not options.orders or self._drawn < self._share:
+            return True
+        file = options.extend_while
+        return file is not None and self._drawn < self._share * EXTENSION_MAX and file.exists()
+
     def _peek(self) -> PlannedOrder | None:
         if self._plan is None:
             self._plan = plan_orders(
                 seed=self.options.seed,
-                orders=self.options.orders or ORDERS_MAX,
+                orders=min(self.options.orders * EXTENSION_MAX or ORDERS_MAX, ORDERS_MAX),
                 per_second=self.options.rate,
                 copies=self.options.copies,
                 distinct_ids=self.options.distinct_ids,
                 worker=self.options.worker,
                 workers=self.options.workers,
             )
-        if self._next is None:
+        if self._next is None and self._wanted():
             self._next = next(self._plan, None)
+            self._drawn += 1
         return self._next

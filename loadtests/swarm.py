@@ -31,10 +31,12 @@ class SwarmPlan:
     seed: int
     retries: int
     retry_time_scale: float
-    create_first: bool
+    webhook: str
+    create_webhook: str  # "" for none
     users: int
     targets: Mapping[str, str]
     history: Path
+    extend_while: Path | None = None
 
     def arguments(self) -> tuple[str, ...]:
         """Locust's command line; the secret is not on it."""
@@ -46,8 +48,10 @@ class SwarmPlan:
             "--orders", str(self.orders), "--rate", str(self.per_second),
             "--copies", str(self.copies), "--ids", self.ids, "--seed", str(self.seed),
             "--attempts", str(self.retries + 1), "--time-scale", repr(self.retry_time_scale),
-            "--create-first", str(int(self.create_first)), "--targets", targets,
+            "--webhook", self.webhook, "--create-webhook", self.create_webhook,
+            "--targets", targets,
             "--history", str(self.history.resolve()),
+            "--extend-while", str(self.extend_while.resolve()) if self.extend_while else "",
         )  # fmt: skip
 
 

@@ -91,7 +91,7 @@ class PaidWebhook(FastHttpUser):
         order, due_ns, turn = taken
         schedule.unfinished += 1
         try:
-            if schedule.options.create_first:
+            if schedule.options.create_webhook:
                 self.create(order, turn)
             content = shopify.body(order)
             if self.swarm.stopping.wait(max(0.0, (due_ns - time.monotonic_ns()) / 1e9)):
@@ -193,7 +193,8 @@ class PaidWebhook(FastHttpUser):
     def deliver(self, order: PlannedOrder, intent: Intent, content: bytes) -> Outcome:
         """One POST and its completion in the history."""
         options = self.swarm.schedule.options
-        url = dict(options.targets)[intent.target] + f"/webhooks/{intent.topic}"
+        path = options.webhook if intent.topic == PAID else options.create_webhook
+        url = dict(options.targets)[intent.target] + path
         headers = shopify.headers(
             order, intent.webhook_id, intent.topic, shopify.sign(options.secret, content)
         )

@@ -75,9 +75,15 @@ class Bundle:
     def effects(self) -> dict[OrderKey, dict[str, int]]:
         """Per order the distinct shipments: effect id -> when it was first recorded, in ns."""
         found: dict[OrderKey, dict[str, int]] = defaultdict(dict)
+        shops: dict[int, set[str]] = defaultdict(set)
+        for shop, order_id in self.history.by_order:
+            shops[order_id].add(shop)
         for call in sorted(self.calls, key=lambda call: call.at_ns):
             if call.effect_id is not None:
-                found[(call.shop, call.order_id)].setdefault(call.effect_id, call.at_ns)
+                # A service of one shop need not name it to its provider.
+                known = shops[call.order_id]
+                shop = next(iter(known)) if not call.shop and len(known) == 1 else call.shop
+                found[(shop, call.order_id)].setdefault(call.effect_id, call.at_ns)
         return dict(found)
 
     @cached_property

@@ -31,8 +31,8 @@ def _ended(bundle: Bundle) -> Iterator[Doubt]:
     if manifest.controller_lost:
         yield Doubt(
             cause="controller-lost",
-            message=f"The run lost control of the wire: {manifest.controller_lost}.",
-            knob="Run again; if it persists, lower the rate or look into logs/wire.log.",
+            message=f"The run lost a part of its stand: {manifest.controller_lost}.",
+            knob="Run again; if it persists, lower the rate or look into logs/.",
         )
     missing_ends = bundle.history_files - len(bundle.generator_ends)
     if manifest.status != "finished" or missing_ends > 0:

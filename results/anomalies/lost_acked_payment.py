@@ -23,7 +23,7 @@ def cannot_judge(bundle: Bundle) -> str | None:
     if not bundle.completed:
         return "the run was cut short, so a shipment may still have been on its way"
     if bundle.manifest.controller_lost:
-        return "the harness lost its wire, and the service its database with it"
+        return f"a part of the harness was lost: {bundle.manifest.controller_lost}"
     return None
 
 

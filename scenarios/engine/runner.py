@@ -16,12 +16,13 @@ async def run(plan: RunPlan, watch: Watch) -> tuple[RunFolder, Verdict]:
     folder = open_folder(plan)
     async with closing(plan, folder), standing(plan, folder, watch) as stand:
         await stand.wire.delay("*", plan.scenario.stretch_ms / 1000)
-        async with sampling(stand), controlled(stand):
-            async with swarm(plan, stand, watch) as traffic:
-                await inject_all(plan, stand, traffic, watch)
-                await traffic.ended_or_lost(stand.wire.lost)
-            if plan.search:
-                await search(plan, stand, watch)
-            await settle(stand, plan.scenario.settle_seconds, watch)
-        await stand.ledger.snapshot("final")
+        async with controlled(stand):
+            async with sampling(stand):
+                async with swarm(plan, stand, watch) as traffic:
+                    await inject_all(plan, stand, traffic, watch)
+                    await traffic.ended_or_lost(stand.wire.lost)
+                if plan.search:
+                    await search(plan, stand, watch)
+                await settle(stand, plan.scenario.settle_seconds, watch)
+            await stand.ledger.snapshot("final")
     return folder, judge(folder)

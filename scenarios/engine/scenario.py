@@ -31,7 +31,7 @@ class Traffic:
     orders: int = 300
     per_second: float = 60.0
     duplicates: Burst = field(default_factory=Burst)
-    create_first: bool = True  # orders/create is delivered before orders/paid: the row is there
+    create_first: bool = True  # orders/create comes before orders/paid, if the service takes it
     retry_time_scale: float = 1 / 600  # Shopify's retries span 4 hours; here, 24 seconds
     users: int = 80  # the most bursts in flight
 

@@ -52,7 +52,9 @@ class Sender:
         headers["X-Onceproof-Attempt"] = intent.attempt_id
         self.recorder.intend([intent])
         sent_ns, status, error = time.monotonic_ns(), None, None
-        url = f"{self.stand.targets[target]}/webhooks/{topic}"
+        service = self.stand.config.service
+        path = service.webhook if topic == "orders/paid" else service.create_webhook
+        url = f"{self.stand.targets[target]}{path}"
         try:
             async with self.session.post(url, data=content, headers=headers) as answer:
                 await answer.read()
@@ -91,7 +93,8 @@ async def search(plan: RunPlan, stand: Stand, watch: Watch) -> None:
 async def preempt(sender: Sender, order: PlannedOrder, step: int, first: str, second: str) -> bool:
     """A until its step, then B, then A's rest; False when A has no such step."""
     wire = sender.stand.wire
-    await sender.deliver(order, 0, "orders/create", first)
+    if sender.stand.config.service.create_webhook:
+        await sender.deliver(order, 0, "orders/create", first)
     rule = Rule(
         rule_id=f"search-{step}", point="before", replicas=(first,), occurrence=step,
         key=str(order.order_id), lease_seconds=4.0,

@@ -36,16 +36,25 @@ async def sampling(stand: Stand) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def controlled(stand: Stand) -> AsyncIterator[None]:
-    """A run that loses its wire is not thrown away: it is judged, and can only be unknown."""
+    """A run that loses a part of its stand is not thrown away: it is judged, never as valid."""
     try:
         yield
     except Exception:
-        if not stand.wire.lost.is_set():
+        if not lost_part(stand):
             raise
+    if why := lost_part(stand):
+        stand.folder.write_manifest(replace(stand.folder.read_manifest(), controller_lost=why))
+
+
+def lost_part(stand: Stand) -> str:
+    """Which part of the harness ended by itself during the run, in words; empty: none."""
     if stand.wire.lost.is_set():
-        manifest = stand.folder.read_manifest()
-        why = "the wire's process or its control stream ended during the run"
-        stand.folder.write_manifest(replace(manifest, controller_lost=why))
+        return "the wire's process or its control stream ended during the run"
+    if not stand.witness.alive:
+        return "the witness's process ended during the run"
+    if not stand.postgres.alive:
+        return "the database's process ended during the run"
+    return ""
 
 
 async def settle(stand: Stand, deadline_seconds: float, watch: Watch) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.journal import RUN_VARIABLE
+from loadtests.schedule import EXTENSION_MAX
 from loadtests.shopify import RETRIES
 from loadtests.swarm import Swarm, SwarmPlan
 from results.errors import HarnessError
@@ -24,6 +25,7 @@ class Traffic:
     """What the rest of the run may know of the traffic."""
 
     history: Path
+    faults_open: Path  # while this file is there the traffic does not end
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     _paid: set[str] = field(default_factory=set)
     _read_bytes: dict[Path, int] = field(default_factory=dict)
@@ -46,7 +48,8 @@ class Traffic:
         return not self._paid.isdisjoint(keys)
 
     async def ended_or_lost(self, lost: asyncio.Event) -> None:
-        """Wait until all is answered; HarnessError when the wire is lost before."""
+        """Let it end, and wait until all is answered; HarnessError when the wire is lost before."""
+        self.faults_open.unlink(missing_ok=True)
         waits = [asyncio.create_task(event.wait()) for event in (self.ended, lost)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -62,6 +65,9 @@ async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traf
     """Send the scenario's traffic; `ended` is set when all of it has been answered."""
     traffic = plan.scenario.traffic
     begun = time.monotonic()
+    state = Traffic(stand.folder.path, stand.folder.path / "faults-open")
+    if plan.scenario.faults:
+        state.faults_open.touch()
     running = await Swarm.start(
         SwarmPlan(
             orders=traffic.orders,
@@ -71,18 +77,19 @@ async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traf
             seed=plan.seed,
             retries=RETRIES,
             retry_time_scale=traffic.retry_time_scale,
-            create_first=traffic.create_first,
+            webhook=plan.config.service.webhook,
+            create_webhook=(plan.config.service.create_webhook or "") * traffic.create_first,
             users=traffic.users,
             targets=stand.targets,
             history=stand.folder.path,
+            extend_while=state.faults_open,
         ),
         secret=stand.secret,
         log=stand.folder.logs / "locust.log",
         environment={RUN_VARIABLE: stand.journal.owner},
     )
     stand.journal.spawned("locust", running.pid)
-    state = Traffic(stand.folder.path)
-    limit_seconds = traffic.orders / traffic.per_second + MARGIN_SECONDS
+    limit_seconds = EXTENSION_MAX * traffic.orders / traffic.per_second + MARGIN_SECONDS
 
     async def wait() -> None:
         try:
@@ -97,5 +104,6 @@ async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traf
         yield state
         await waiting
     finally:
+        state.faults_open.unlink(missing_ok=True)
         waiting.cancel()
         await running.stop()

@@ -76,7 +76,8 @@ async def sink() -> AsyncIterator[Sink]:
 def plan(sink: Sink, tmp_path: Path) -> SwarmPlan:
     return SwarmPlan(
         orders=12, per_second=60.0, copies=2, ids="distinct", seed=5, retries=8,
-        retry_time_scale=1e-5, create_first=False, users=12,
+        retry_time_scale=1e-5, webhook="/webhooks/orders/paid", create_webhook="",
+        users=12,
         targets={f"web-{n}": f"http://127.0.0.1:{port}" for n, port in enumerate(sink.ports)},
         history=tmp_path / "run",
     )  # fmt: skip
@@ -136,7 +137,7 @@ def honest(history: History, sink: Sink) -> None:
 
 
 async def test_every_copy_arrives_once_at_another_replica(sink: Sink, plan: SwarmPlan) -> None:
-    history = await send(replace(plan, create_first=True))
+    history = await send(replace(plan, create_webhook="/webhooks/orders/create"))
     honest(history, sink)
     assert Counter(sink.topics) == {"orders/create": 12, "orders/paid": 24}
     assert history.outcomes() == {Outcome.OK}

@@ -116,24 +116,51 @@ def replace_thresholds(**changes: int) -> Thresholds:
     return Thresholds(lateness_p99_ms=None, **changes)
 
 
-async def test_a_lost_wire_makes_the_run_unknown_not_lost(tmp_path: Path) -> None:
-    scenario = Scenario(title="t", traffic=replace(SMALL, orders=400), needs=CALM)
+@pytest.mark.parametrize("part", ["wire", "witness", "postgres"])
+async def test_a_lost_part_makes_the_run_unknown_not_lost(tmp_path: Path, part: str) -> None:
+    scenario = Scenario(title="t", traffic=replace(SMALL, orders=200), settle_seconds=3)
 
     def watch(text: str) -> None:
         if text.startswith("sending"):
-            asyncio.get_running_loop().call_later(3.0, kill_wire)
+            asyncio.get_running_loop().call_later(3.0, end_it)
 
-    def kill_wire() -> None:
-        folder = RunFolder.find(tmp_path)
-        for line in folder.journal.read_text().splitlines():
+    def end_it() -> None:
+        for line in RunFolder.find(tmp_path).journal.read_text().splitlines():
             record = json.loads(line)
-            if record.get("name") == "wire":
+            if record.get("name") == part:
                 os.kill(record["pid"], signal.SIGKILL)
 
     _, verdict = await run(plan(scenario, "insert_first", tmp_path), watch)
 
     assert verdict.validity is Validity.UNKNOWN
     assert "controller-lost" in {doubt.cause for doubt in verdict.doubts}
+
+
+STATUSES = {
+    0: (
+        "insert_first",
+        "Traffic(orders=60, per_second=40), needs=Thresholds(overlapping_groups=5)",
+    ),
+    1: ("article", "Traffic(orders=60, per_second=40)"),
+    2: ("insert_first", "Traffic(orders=20, per_second=40, duplicates=Burst(copies=1))"),
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_verdict_is_the_exit_status(tmp_path: Path, status: int) -> None:
+    strategy, arguments = STATUSES[status]
+    (tmp_path / "mine.py").write_text(
+        "from scenarios import Burst, Scenario, Thresholds, Traffic\n"
+        f"scenario = Scenario(title='mine', traffic={arguments})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "scenarios.engine.cli", "run", str(tmp_path / "mine.py"),
+         "--strategy", strategy, "--seed", "2", "--runs", str(tmp_path / "runs"), "--json"],
+        cwd=ROOT, capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+
+    assert done.returncode == status, done.stderr[-2000:]
+    assert json.loads(done.stdout)["validity"] == ["valid", "invalid", "unknown"][status]
 
 
 def test_a_killed_run_is_healed_and_checked_as_a_user_would(tmp_path: Path) -> None:

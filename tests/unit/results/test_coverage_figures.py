@@ -111,8 +111,8 @@ def test_holds_lateness_and_unresolved_orders_are_measured() -> None:
 def test_the_sentence_gives_the_bound_and_says_for_runs_like_this() -> None:
     coverage = cover(clean(1))
     assert coverage.bound == min(1.0, 3 / coverage.exposures)
-    assert "for runs like this" in exposure_sentence(coverage, 0)
-    assert "nothing is proved" in exposure_sentence(cover(World().bundle()), 0)
+    assert "for runs like this" in exposure_sentence(coverage)
+    assert "nothing is proved" in exposure_sentence(cover(World().bundle()))
 
 
 def test_latency_is_measured_from_the_intended_time() -> None:

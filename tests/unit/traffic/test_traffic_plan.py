@@ -2,10 +2,11 @@
 
 import itertools
 import time
+from pathlib import Path
 
 import pytest
 
-from loadtests.schedule import Schedule, SwarmOptions
+from loadtests.schedule import EXTENSION_MAX, Schedule, SwarmOptions
 from loadtests.traffic import LINE_MIX, PlannedOrder, plan_orders
 
 
@@ -21,8 +22,8 @@ def plan(seed: int = 3, worker: int = 0, workers: int = 1, orders: int = 400) ->
 def options(**changes: object) -> SwarmOptions:
     given: dict[str, object] = {
         "orders": 5, "rate": 100.0, "copies": 2, "distinct_ids": True, "seed": 1, "retries": 8,
-        "time_scale": 0.001, "create_first": False, "targets": (("a", "http://127.0.0.1:1"),),
-        "secret": "hidden",
+        "time_scale": 0.001, "webhook": "/paid", "create_webhook": "",
+        "targets": (("a", "http://127.0.0.1:1"),), "secret": "hidden",
     }  # fmt: skip
     return SwarmOptions(**{**given, **changes})  # type: ignore[arg-type]
 
@@ -81,6 +82,30 @@ def test_each_order_is_taken_once() -> None:
     assert taken[5] is None
     assert len({first.order_id for first, _, _ in filter(None, taken)}) == 5
     assert schedule.sent == schedule.planned == 5
+
+
+def test_traffic_goes_on_while_its_file_is_there_and_not_for_ever(tmp_path: Path) -> None:
+    file = tmp_path / "faults-open"
+    file.touch()
+    schedule = Schedule(options(extend_while=file))
+    first = [schedule.take() for _ in range(7)]
+    assert all(first)
+    assert not schedule.exhausted
+    file.unlink()
+    rest = [schedule.take() for _ in range(2)]
+    assert rest[1] is None  # one may have been drawn before
+    assert schedule.exhausted
+    assert schedule.planned == schedule.sent
+    file.touch()
+    endless = Schedule(options(extend_while=file))
+    assert sum(endless.take() is not None for _ in range(100)) == 5 * EXTENSION_MAX
+    short = [order.order_id for order, _, _ in filter(None, first)]
+    assert short[:5] == [order.order_id for order in plan_orders_of(options())]
+
+
+def plan_orders_of(given: SwarmOptions) -> list[PlannedOrder]:
+    return list(plan_orders(seed=given.seed, orders=given.orders, per_second=given.rate,
+                            copies=given.copies, distinct_ids=given.distinct_ids))  # fmt: skip
 
 
 def test_a_stopped_schedule_gives_nothing_more() -> None:
