@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from results.errors import ClusterError, ConfigError
+from results.errors import ClusterError
 
 _PROBE_SECONDS = 20
 _UNSHARE = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
@@ -107,7 +107,7 @@ def _providers() -> Iterator[tuple[str, Path]]:
     given = os.environ.get("ONCEPROOF_PG_BIN")
     if given:
         if not (Path(given) / "postgres").is_file():
-            raise ConfigError(
+            raise ClusterError(
                 f"ONCEPROOF_PG_BIN={given} holds no `postgres`: "
                 "point it at the folder that has postgres and initdb, or unset it"
             )

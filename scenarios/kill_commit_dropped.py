@@ -8,9 +8,10 @@ from scenarios import Burst, Crash, InTransaction, Scenario, Traffic
 
 scenario = Scenario(
     title="Replicas crash before their COMMIT is sent while every webhook arrives twice",
-    traffic=Traffic(orders=400, duplicates=Burst(copies=2, ids="distinct")),
+    traffic=Traffic(orders=500, per_second=50, duplicates=Burst(copies=2, ids="distinct")),
     faults=[
         Crash(at=InTransaction("commit-dropped"), times=5),
         Crash(at=InTransaction("commit-after-death"), times=5),
     ],
+    stretch_ms=1.0,
 )

@@ -8,7 +8,8 @@ from scenarios import Burst, Crash, InTransaction, Scenario, Thresholds, Traffic
 
 scenario = Scenario(
     title="Replicas crash before they hear of their COMMIT while every webhook arrives twice",
-    traffic=Traffic(orders=400, duplicates=Burst(copies=2, ids="distinct")),
+    traffic=Traffic(orders=500, per_second=50, duplicates=Burst(copies=2, ids="distinct")),
     faults=[Crash(at=InTransaction("reply-lost"), times=8)],
+    stretch_ms=1.0,
     needs=Thresholds(lost_acknowledgements=1),
 )

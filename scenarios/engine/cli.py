@@ -24,6 +24,10 @@ RUNS = click.option(
 )  # fmt: skip
 SEED = click.option("--seed", type=int, help="Every random choice comes from it; printed.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+DATABASE = click.option(
+    "--database-url", envvar="ONCEPROOF_DATABASE_URL", help="A Postgres of yours, without TLS: a "
+    "database is created on it for the run and dropped again (default: one of our own).",
+)  # fmt: skip
 PROVIDER = click.option(
     "--provider", type=click.Choice(["honours", "ignores"]), default="honours", show_default=True,
     help="Whether the fulfillment provider honours idempotency keys.",
@@ -76,14 +80,15 @@ def list_all(config: Path | None, as_json: bool) -> int:
 @click.argument("scenario")
 @click.option("--strategy", help="One of the service's strategies (default: its last one).")
 @PROVIDER
+@DATABASE
 @CONFIG
 @SEED
 @RUNS
 @JSON
 @click.option("--search", is_flag=True, help="Add a short directed search through the wire.")
 def run(
-    scenario: str, strategy: str | None, provider: str, config: Path | None, seed: int | None,
-    runs: Path | None, as_json: bool, search: bool,
+    scenario: str, strategy: str | None, provider: str, database_url: str | None,
+    config: Path | None, seed: int | None, runs: Path | None, as_json: bool, search: bool,
 ) -> int:  # fmt: skip
     """Run SCENARIO (a name from `onceproof list`, or the path of a file of yours) and judge it.
 
@@ -97,7 +102,7 @@ def run(
     return asyncio.run(
         run_and_show(
             scenario, strategy, provider, config, chosen(seed), runs_root(runs),
-            as_json=as_json, search=search,
+            as_json=as_json, search=search, database_url=database_url,
         )
     )  # fmt: skip
 

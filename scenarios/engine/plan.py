@@ -38,6 +38,7 @@ class RunPlan:
     provider: str
     seed: int
     runs: Path
+    database_url: str | None = None  # somebody's server; None: one of our own
     search: bool = False  # add the short directed search through the wire
 
     def random(self, purpose: str) -> random.Random:

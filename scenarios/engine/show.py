@@ -69,14 +69,14 @@ def pick_strategy(config: ServiceConfig, given: str | None) -> str:
 
 async def run_and_show(
     scenario_name: str, strategy: str | None, provider: str, config_path: Path | None, seed: int,
-    runs: Path, *, as_json: bool, search: bool,
+    runs: Path, *, as_json: bool, search: bool, database_url: str | None,
 ) -> int:  # fmt: skip
     """Run one scenario, write its report, show its verdict."""
     config = load_config(find_config(config_path))
     name, scenario = load_scenario(scenario_name)
     plan = RunPlan(
         name=name, scenario=scenario, config=config, strategy=pick_strategy(config, strategy),
-        provider=provider, seed=seed, runs=runs, search=search,
+        provider=provider, seed=seed, runs=runs, search=search, database_url=database_url,
     )  # fmt: skip
     console, aside = consoles()
     with progress(aside, f"{name} × {plan.strategy} (seed {seed})") as watch:

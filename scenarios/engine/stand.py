@@ -55,7 +55,9 @@ async def standing(plan: RunPlan, folder: RunFolder, watch: Watch) -> AsyncItera
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(folder.journal))
         watch("starting Postgres")
-        postgres = await Postgres.start(journal=journal, folder=folder.logs)
+        postgres = await Postgres.start(
+            journal=journal, folder=folder.logs, external_dsn=plan.database_url
+        )
         stack.push_async_callback(postgres.stop)
         watch(f"Postgres {postgres.version} from {postgres.provider}")
         token, secret = secrets.token_hex(16), secrets.token_hex(16)

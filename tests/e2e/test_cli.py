@@ -13,14 +13,16 @@ from scenarios.engine.exits import mapped
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def onceproof(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def onceproof(
+    *arguments: str, cwd: Path = ROOT, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "scenarios.engine.cli", *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
         timeout=60,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(cwd)},
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(cwd), **variables},
     )
 
 
@@ -64,6 +66,26 @@ def test_a_broken_config_names_file_line_key_and_expectation(
     assert (done.returncode, "Traceback" in done.stderr) == (254, False)
     assert str(file) in done.stderr
     assert expected in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "expected"),
+    [
+        ([], {"ONCEPROOF_PG_BIN": "/nowhere/bin"}, "/nowhere/bin"),
+        (["--database-url", "postgresql://me:hush@127.0.0.1:1/x"], {}, "127.0.0.1:1"),
+    ],
+)
+def test_a_machine_that_cannot_run_it_is_status_255_and_one_sentence(
+    tmp_path: Path, arguments: list[str], variables: dict[str, str], expected: str
+) -> None:
+    runs = ["--runs", str(tmp_path)]
+    done = onceproof("run", "distinct_ids", *runs, *arguments, **variables)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (255, False)
+    assert expected in done.stderr
+    assert "hush" not in done.stderr + done.stdout
+    debugged = onceproof("--debug", "run", "distinct_ids", *runs, *arguments, **variables)
+    assert "Traceback" in debugged.stderr
 
 
 def test_a_scenario_file_that_raises_is_named(tmp_path: Path) -> None:

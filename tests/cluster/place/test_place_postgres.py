@@ -15,7 +15,7 @@ from cluster import postgres_binaries
 from cluster.journal import Journal, read_journal
 from cluster.postgres import Postgres
 from cluster.postgres_binaries import find_binaries
-from results.errors import ClusterError, ConfigError
+from results.errors import ClusterError
 from results.records import Created, Spawned
 
 ROOT = Path(__file__).parents[3]
@@ -137,7 +137,7 @@ def test_binaries_that_are_given_come_first(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ONCEPROOF_PG_BIN", str(wheel.folder))
     assert find_binaries().provider == "ONCEPROOF_PG_BIN"
     monkeypatch.setenv("ONCEPROOF_PG_BIN", "/nowhere")
-    with pytest.raises(ConfigError, match="/nowhere"):
+    with pytest.raises(ClusterError, match="/nowhere"):
         find_binaries()
 
 
