@@ -10,7 +10,7 @@ functions (0.3 s): every command would pay for it otherwise. The SVG's ink and p
 that the report can replace, so that one drawing serves light and dark pages.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,6 @@ COLOURS = {Outcome.OK: "#3b78c4", Outcome.INFO: "#e69f00", Outcome.FAIL: "#8e7cc
 NAMES = {Outcome.OK: "ok", Outcome.INFO: "unknown", Outcome.FAIL: "refused"}
 P50, P99 = "#3b78c4", "#5b3a8e"
 BAND = "#9aa0a8"
-MAX_LABELS = 12
 
 Fault = tuple[float, float, str]  # begin and end in seconds of the run, what it was
 
@@ -97,7 +96,7 @@ def _draw(figure: Any, above: "Axes", below: "Axes", bundle: Bundle, verdict: Ve
         axes.set_xlim(0, max(length, 0.001))
         for begin, end, _ in faults:
             if end - begin > length / 200:
-                axes.axvspan(begin, end, color=BAND, alpha=0.28, linewidth=0)
+                axes.axvspan(begin, end, color=BAND, alpha=0.28, linewidth=0, zorder=0)
             axes.axvline(begin, color=BAND, linewidth=0.9, linestyle=(0, (3, 2)))
     _label_faults(above, faults, length)
     below.set_xlabel("seconds since the first delivery")
@@ -159,14 +158,19 @@ def _draw_latency(
 
 
 def _label_faults(axes: "Axes", faults: Sequence[Fault], length: float) -> None:
-    """Name the faults above the chart; the second of two that stand close shares the first's."""
-    last = -1.0
-    for begin, _, name in faults[:MAX_LABELS]:
-        if last >= 0 and begin - last < length / 6:
-            continue
+    """Name the faults above the chart; those that stand close share one label with their count."""
+    groups: list[list[Fault]] = []
+    for fault in faults:
+        if groups and fault[0] - groups[-1][0][0] < length / 6:
+            groups[-1].append(fault)
+        else:
+            groups.append([fault])
+    for group in groups:
+        kinds = Counter(name.split()[0] for _, _, name in group)
+        several = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
         axes.annotate(
-            printable(name),
-            (begin, 1.0),
+            printable(group[0][2] if len(group) == 1 else several),
+            (group[0][0], 1.0),
             parse_math=False,
             xycoords=("data", "axes fraction"),
             xytext=(2, 3),
@@ -174,7 +178,6 @@ def _label_faults(axes: "Axes", faults: Sequence[Fault], length: float) -> None:
             color=MUTED,
             fontsize=8,
         )
-        last = begin
 
 
 def fault_spans(faults: Sequence[FaultRecord], origin_ns: int, length: float) -> list[Fault]:

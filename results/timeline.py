@@ -149,7 +149,9 @@ def _answer(flight: StatementTrace) -> str:
 def _witness_steps(calls: Iterable[ProviderCall]) -> Iterable[Step]:
     for call in calls:
         kind = Kind.CALL if call.effect_id is None else Kind.EFFECT
-        made = "known key, nothing ships" if call.effect_id is None else f"ships {call.effect_id}"
+        made = (
+            "known key, nothing ships" if call.effect_id is None else f"ships {call.effect_id[:17]}"
+        )
         key = f" key {call.key}" if call.key else " no key"
         yield Step(
             at_ns=call.at_ns, until_ns=call.at_ns, lane=WITNESS, kind=kind, text=f"{made},{key}"

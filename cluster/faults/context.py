@@ -1,90 +1,18 @@
 """What every fault is given, and the shapes of the wire as faults need them.
 
-The protocols repeat the part of `cluster.wire.client` that faults use, so that a fault can be tried
+`WireControl` repeats the part of the wire's client that faults use, so that a fault can be tried
 without a wire and a test can play one. A fault never raises because a proof is missing: what it
 could not show goes into `Evidence.missing`, and the run's verdict draws the conclusion.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from cluster.journal import Journal
 from cluster.place import Place, Replica
+from cluster.wire.rules import Park, WireState
 from results.errors import ClusterError
 from results.records import Evidence, Stage
-
-
-class Park(Protocol):
-    """A flight that the wire holds; the fields of `cluster.wire.rules.Park`."""
-
-    @property
-    def hold_id(self) -> str:
-        """Names the hold for `release`."""
-
-    @property
-    def replica(self) -> str:
-        """Whose flight it is."""
-
-    @property
-    def connection(self) -> int:
-        """The wire's number of the connection."""
-
-    @property
-    def backend_pid(self) -> int:
-        """The Postgres process behind the connection."""
-
-    @property
-    def point(self) -> str:
-        """before, before-commit or reply."""
-
-    @property
-    def parked_ns(self) -> int:
-        """When it was parked."""
-
-    @property
-    def sql(self) -> tuple[str, ...]:
-        """Its statements, redacted."""
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The ids of the traffic in it."""
-
-    @property
-    def others_in_flight(self) -> int:
-        """Other connections of the replica that were busy."""
-
-
-class WireConnection(Protocol):
-    """One open connection in `WireState`."""
-
-    @property
-    def replica(self) -> str:
-        """Whose connection it is."""
-
-    @property
-    def connection(self) -> int:
-        """The wire's number of it."""
-
-    @property
-    def backend_pid(self) -> int:
-        """The Postgres process behind it."""
-
-    @property
-    def state(self) -> str:
-        """I, T or E."""
-
-    @property
-    def in_flight(self) -> bool:
-        """True while an answer is awaited."""
-
-
-class WireState(Protocol):
-    """All open connections at one moment."""
-
-    @property
-    def connections(self) -> Sequence[WireConnection]:
-        """Every one of them."""
 
 
 class WireControl(Protocol):

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cluster.faults.backend import DATABASE_ERRORS, Backend, server
-from cluster.faults.context import FaultContext, Park, Stages, park_detail
+from cluster.faults.context import FaultContext, Stages, park_detail
 from cluster.place import Death, Replica
+from cluster.wire.rules import Park
 from results.errors import ClusterError, OnceproofError
 from results.records import Evidence, Stage
 

@@ -16,8 +16,9 @@ from typing import Any
 import psutil
 
 from cluster.faults.backend import DATABASE_ERRORS, server
-from cluster.faults.context import FaultContext, Park, Stages, park_detail
+from cluster.faults.context import FaultContext, Stages, park_detail
 from cluster.place import Replica
+from cluster.wire.rules import Park
 from results.errors import OnceproofError
 from results.records import Evidence, Stage
 
