@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results.junit import timeline_text
+from results.latency import Second
 from results.records import Manifest
 from results.steps import Timeline
 from results.verdict import Validity, Verdict
@@ -24,6 +25,7 @@ _STYLES = {
 }
 _SIGNS = {Validity.VALID: "✓", Validity.INVALID: "✗", Validity.UNKNOWN: "?"}
 TIMELINES_MAX = 5
+CHART_SECONDS_MAX = 120
 
 
 def verdict_table(runs: Sequence[tuple[Manifest, Verdict]]) -> Table:
@@ -87,6 +89,22 @@ def markdown_summary(runs: Sequence[tuple[Verdict, Sequence[Timeline]]]) -> str:
             # A blank line would end the HTML block, and what follows would be Markdown again.
             lines += [f"<pre>{re.sub(chr(10) + '{2,}', chr(10), text)}</pre>", "</details>"]
     return "\n".join(lines) + "\n"
+
+
+def latency_chart(seconds: Sequence[Second]) -> str:
+    """A Mermaid chart for the same page, which shows no picture from a file; empty without data."""
+    shown = [second for second in seconds if second.p99_ms is not None][:CHART_SECONDS_MAX]
+    if len(shown) < 2:
+        return ""
+    lines = ", ".join(f"{second.p99_ms or 0:.1f}" for second in shown)
+    middle = ", ".join(f"{second.p50_ms or 0:.1f}" for second in shown)
+    labels = ", ".join(str(second.second) for second in shown)
+    return (
+        "\n```mermaid\nxychart-beta\n"
+        '  title "latency of acknowledged deliveries, p99 and p50, second by second"\n'
+        f"  x-axis [{labels}]\n"
+        f'  y-axis "ms from the intended send"\n  line [{lines}]\n  line [{middle}]\n```\n'
+    )
 
 
 def _safe(text: str) -> str:

@@ -12,9 +12,10 @@ from results.card import Card
 from results.charts import draw_timeline
 from results.checker import judge
 from results.junit import write_junit
+from results.latency import series
 from results.report import write_report
 from results.run_folder import RunFolder
-from results.summary import markdown_summary, verdict_table
+from results.summary import latency_chart, markdown_summary, verdict_table
 from results.timeline import Timeline, counterexamples, explain
 from results.verdict import Verdict
 from scenarios.engine.catalog import first_line, load_scenario, shipped, unknown
@@ -111,7 +112,11 @@ def write_outputs(folder: RunFolder, verdict: Verdict) -> list[Timeline]:
     draw_timeline(bundle, verdict, folder.charts)
     write_report(folder, verdict, timelines)
     write_junit(folder.junit, [(verdict, timelines)])
-    folder.summary.write_text(markdown_summary([(verdict, timelines)]))
+    deliveries = [one for one in bundle.history.deliveries if one.intent.topic == "orders/paid"]
+    start_ns = min((one.intent.intended_ns for one in deliveries), default=0)
+    folder.summary.write_text(
+        markdown_summary([(verdict, timelines)]) + latency_chart(series(deliveries, start_ns))
+    )
     return timelines
 
 

@@ -15,9 +15,10 @@ from rich.console import Console
 
 from results.charts import draw_timeline, fault_spans
 from results.junit import write_junit
+from results.latency import Second
 from results.report import write_demo_report, write_report
 from results.run_folder import RunFolder
-from results.summary import markdown_summary, verdict_table
+from results.summary import latency_chart, markdown_summary, verdict_table
 from results.timeline import counterexamples
 from results.verdict import Validity
 
@@ -186,3 +187,11 @@ def test_the_report_opens_in_a_browser_without_a_request(folder, tmp_path):
     asked = set(re.findall(r'"url":"(https?://[^/"]+)', log.read_text(errors="replace")))
     own = {url for url in asked if url.endswith((".google.com", ".googleapis.com"))}
     assert asked == own  # chromium's own services, if anything; nothing that the page names
+
+
+def test_the_summary_has_a_chart_where_there_is_something_to_draw() -> None:
+    seconds = [
+        Second(second=n, ok=1, info=0, fail=0, p50_ms=1.0, p99_ms=9.5, max_ms=9.5) for n in (0, 1)
+    ]
+    assert "line [9.5, 9.5]" in latency_chart(seconds)
+    assert latency_chart(seconds[:1]) == ""
