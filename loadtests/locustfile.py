@@ -24,6 +24,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests.recorder import Recorder
 from loadtests.schedule import Schedule, SwarmOptions
+from loadtests.traffic import Mix
 from loadtests.webhook_users import PaidWebhook, Swarm
 
 __all__ = ["PaidWebhook"]
@@ -57,6 +58,18 @@ def add_options(parser: Any) -> None:
         "--create-webhook", default="/webhooks/orders/create",
         help="The path of orders/create, delivered before orders/paid; empty: none",
     )  # fmt: skip
+    add("--create-late", type=int, default=0, help="1: orders/create comes after orders/paid")
+    add(
+        "--cancel-webhook", default="/webhooks/orders/cancelled",
+        help="The path of orders/cancelled",
+    )  # fmt: skip
+    add("--again", type=float, default=0.0, help="Share of webhooks delivered again after a 2xx")
+    add("--repaid", type=float, default=0.0, help="Share of orders paid again: new event, new id")
+    add("--cancelled", type=float, default=0.0, help="Share of orders cancelled before they pay")
+    add("--forged", type=float, default=0.0, help="Share of orders beside which one is forged")
+    add("--two-shops", type=int, default=0, help="1: two shops use the same order ids")
+    add("--rotate-ids", type=int, default=0, help="1: each retry comes under a new webhook id")
+    add("--rotate-after", type=int, default=0, help="Orders until the next secret signs; 0: never")
     add("--targets", default="", help="name=url,name=url: replicas; default: --host alone")
     add("--secret-from", default="SHOPIFY_SHARED_SECRET", help="Variable with the shared secret")
     add("--extend-while", default="", help="Send more orders as long as this file is there")
@@ -88,6 +101,18 @@ def read_options(environment: Any) -> SwarmOptions:
         create_webhook=given.create_webhook,
         targets=targets,
         secret=secret,
+        cancel_webhook=given.cancel_webhook,
+        create_late=bool(given.create_late),
+        mix=Mix(
+            again=given.again,
+            repaid=given.repaid,
+            cancelled=given.cancelled,
+            forged=given.forged,
+            two_shops=bool(given.two_shops),
+            rotate_ids=bool(given.rotate_ids),
+        ),
+        rotate_after=given.rotate_after,
+        next_secret=os.environ.get(f"{given.secret_from}_NEXT", ""),
         worker=runner.worker_index if isinstance(runner, WorkerRunner) else 0,
         workers=workers if isinstance(runner, WorkerRunner) else 1,
         extend_while=Path(given.extend_while) if given.extend_while else None,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadtests.shopify import RETRIES
-from loadtests.traffic import ORDERS_MAX, WORKERS_MAX, PlannedOrder, plan_orders
+from loadtests.traffic import NO_MIX, ORDERS_MAX, WORKERS_MAX, Mix, PlannedOrder, plan_orders
 
 SHED_AFTER_SECONDS = 2.0
 LEAD_SECONDS = 1.0  # the first order comes so long after the start: users and connections are up
@@ -34,11 +34,16 @@ class SwarmOptions:
     retries: int
     time_scale: float
     webhook: str  # the path of orders/paid
-    create_webhook: str  # that of orders/create, delivered before it; "" for none
+    create_webhook: str  # that of orders/create; "" for none
+    cancel_webhook: str = ""  # that of orders/cancelled
+    create_late: bool = False  # orders/create comes after orders/paid
     targets: tuple[tuple[str, str], ...]  # (replica name, base URL)
     secret: str = field(repr=False)
     worker: int = 0
     workers: int = 1
+    mix: Mix = NO_MIX
+    rotate_after: int = 0  # orders of this process after which the next secret signs; 0: never
+    next_secret: str = field(default="", repr=False)
     extend_while: Path | None = None  # more orders, as long as this file is there
 
     def __post_init__(self) -> None:
@@ -53,6 +58,14 @@ class SwarmOptions:
             (
                 not self.create_webhook or self.create_webhook.startswith("/"),
                 "--create-webhook: expected a path, or nothing",
+            ),
+            (
+                not self.mix.cancelled or self.cancel_webhook.startswith("/"),
+                "--cancel-webhook: expected a path, since --cancelled is given",
+            ),
+            (
+                not self.rotate_after or bool(self.next_secret),
+                "--rotate-after: no next secret is set",
             ),
             (bool(self.targets), "--targets or --host: expected the service's URL"),
             (
@@ -138,6 +151,7 @@ class Schedule:
                 distinct_ids=self.options.distinct_ids,
                 worker=self.options.worker,
                 workers=self.options.workers,
+                mix=self.options.mix,
             )
         if self._next is None and self._wanted():
             self._next = next(self._plan, None)

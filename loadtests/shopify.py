@@ -13,7 +13,7 @@ import hmac
 import json
 from typing import Any
 
-from loadtests.traffic import SHOP, PlannedOrder
+from loadtests.traffic import PlannedOrder
 from results.records import Line
 
 API_VERSION = "2026-10"
@@ -100,7 +100,7 @@ def headers(order: PlannedOrder, webhook_id: str, topic: str, signature: str) ->
         "Accept": "*/*",
         "X-Shopify-Topic": topic,
         "X-Shopify-Hmac-Sha256": signature,
-        "X-Shopify-Shop-Domain": SHOP,
+        "X-Shopify-Shop-Domain": order.shop,
         "X-Shopify-API-Version": API_VERSION,
         "X-Shopify-Webhook-Id": webhook_id,
         "X-Shopify-Event-Id": order.event_id,
@@ -109,9 +109,12 @@ def headers(order: PlannedOrder, webhook_id: str, topic: str, signature: str) ->
     }
 
 
-def body(order: PlannedOrder, *, paid: bool = True) -> bytes:
-    """The order as Shopify serialises it, with escaped slashes."""
-    text = json.dumps(payload(order, paid=paid), separators=(",", ":"), ensure_ascii=False)
+def body(order: PlannedOrder, topic: str = "orders/paid") -> bytes:
+    """The order as Shopify serialises it for a topic, with escaped slashes."""
+    fields = payload(order, paid=topic == "orders/paid")
+    if topic == "orders/cancelled":
+        fields |= {"cancelled_at": WHEN, "cancel_reason": "customer", "financial_status": "voided"}
+    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
     return text.replace("/", "\\/").encode()
 
 

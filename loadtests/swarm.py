@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtests.traffic import NO_MIX, Mix
 from results.errors import HarnessError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +34,10 @@ class SwarmPlan:
     retry_time_scale: float
     webhook: str
     create_webhook: str  # "" for none
+    create_late: bool = False
+    cancel_webhook: str = ""
+    mix: Mix = NO_MIX
+    rotate_after: int = 0
     users: int
     targets: Mapping[str, str]
     history: Path
@@ -49,6 +54,12 @@ class SwarmPlan:
             "--copies", str(self.copies), "--ids", self.ids, "--seed", str(self.seed),
             "--attempts", str(self.retries + 1), "--time-scale", repr(self.retry_time_scale),
             "--webhook", self.webhook, "--create-webhook", self.create_webhook,
+            "--create-late", str(int(self.create_late)), "--cancel-webhook", self.cancel_webhook,
+            "--again", str(self.mix.again), "--repaid", str(self.mix.repaid),
+            "--cancelled", str(self.mix.cancelled), "--forged", str(self.mix.forged),
+            "--two-shops", str(int(self.mix.two_shops)),
+            "--rotate-ids", str(int(self.mix.rotate_ids)),
+            "--rotate-after", str(self.rotate_after),
             "--targets", targets,
             "--history", str(self.history.resolve()),
             "--extend-while", str(self.extend_while.resolve()) if self.extend_while else "",
@@ -64,8 +75,9 @@ class Swarm:
 
     @classmethod
     async def start(
-        cls, plan: SwarmPlan, *, secret: str, log: Path, environment: Mapping[str, str]
-    ) -> "Swarm":
+        cls, plan: SwarmPlan, *, secret: str, log: Path, environment: Mapping[str, str],
+        next_secret: str = "",
+    ) -> "Swarm":  # fmt: skip
         """Start it in a session of its own; the history appears in `plan.history`."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("LOCUST_")}
         plan.history.mkdir(parents=True, exist_ok=True)
@@ -73,7 +85,8 @@ class Swarm:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "locust", *plan.arguments(),
                 stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink,
-                env={**inherited, "PYTHONPATH": str(ROOT), SECRET_VARIABLE: secret, **environment},
+                env={**inherited, "PYTHONPATH": str(ROOT), SECRET_VARIABLE: secret,
+                     f"{SECRET_VARIABLE}_NEXT": next_secret, **environment},
                 cwd=plan.history,
                 start_new_session=True,
             )  # fmt: skip

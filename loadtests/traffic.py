@@ -3,12 +3,16 @@
 Arrivals are a Poisson process (an open model: orders come when they come, however slow the
 service is). The plan is partitioned over Locust's workers by index, so that no two workers ever
 send one order and nobody has to be asked. The same seed gives the same plan, byte for byte.
+
+What else may come beside an order's own burst is in its `Mix`: deliveries that repeat, precede,
+contradict or forge it. It is drawn from a generator of its own, so that a mix changes nothing of
+the orders themselves.
 """
 
 import random
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from results.records import Line
 
@@ -16,9 +20,35 @@ ORDER_ID_BASE = 910_000_000_000_000_000
 WORKERS_MAX = 100
 ORDERS_MAX = 100_000_000
 SHOP = "onceproof-demo.myshopify.com"
+OTHER_SHOP = "onceproof-other.myshopify.com"
+FORGED_OFFSET = 50_000_000  # a forged delivery names an order id that no real one has
+FORGERIES = ("unsigned", "garbled", "short", "wrong-secret", "tampered")
 SKUS = tuple(f"ONCE-{number:03d}" for number in range(1, 101))
 # Share of orders by number of line items (research: most baskets are small).
 LINE_MIX = ((0.45, 1, 1), (0.35, 2, 3), (0.17, 4, 10), (0.03, 11, 20))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """What comes beside the bursts, each as a share of the orders from 0 to 1.
+
+    The letters name classes of deliveries that Shopify is known to make.
+    """
+
+    again: float = 0.0  # D: the same webhook once more after its 2xx
+    repaid: float = 0.0  # P: the order is paid again, a new event under a new webhook id
+    cancelled: float = 0.0  # T: orders/cancelled is acknowledged before orders/paid comes
+    forged: float = 0.0  # B: a delivery that nobody authentic sent, for an order of its own
+    two_shops: bool = False  # G: a second shop pays an order with the same id at the same time
+    rotate_ids: bool = False  # X: a retry comes under a new webhook id
+
+    def __post_init__(self) -> None:
+        for name in ("again", "repaid", "cancelled", "forged"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"--{name}: expected a share from 0 to 1")
+
+
+NO_MIX = Mix()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +57,7 @@ class Webhook:
 
     webhook_id: str
     copy: int
+    kind: str = "paid"  # "paid", "again", "repaid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +69,10 @@ class PlannedOrder:
     offset_seconds: float  # after the start of the run
     webhooks: tuple[Webhook, ...]
     lines: tuple[Line, ...]
+    shop: str = SHOP
+    later: tuple[Webhook, ...] = ()  # delivered once the burst has been answered
+    cancelled: bool = False
+    forgery: str = ""  # one of FORGERIES
 
 
 def order_number(seed: int, worker: int, counter: int) -> int:
@@ -54,14 +89,33 @@ def plan_orders(
     distinct_ids: bool,
     worker: int = 0,
     workers: int = 1,
+    mix: Mix = NO_MIX,
 ) -> Iterator[PlannedOrder]:
     """This worker's share of the orders, in the order of their arrival."""
     choices = random.Random(f"{seed}:{worker}")
+    extras = random.Random(f"{seed}:{worker}:mix")
     share = orders // workers + (worker < orders % workers)
-    at = 0.0
+    at, number = 0.0, 0
     for counter in range(share):
-        at += choices.expovariate(per_second / workers)
-        yield plan_order(choices, order_number(seed, worker, counter), at, copies, distinct_ids)
+        second = mix.two_shops and counter % 2 == 1
+        if not second:
+            at += choices.expovariate(per_second / workers)
+            number = order_number(seed, worker, counter)
+        order = plan_order(choices, number, at, copies, distinct_ids)
+        yield mixed(extras, order, mix, shop=OTHER_SHOP if second else SHOP)
+
+
+def mixed(choices: random.Random, order: PlannedOrder, mix: Mix, shop: str) -> PlannedOrder:
+    """The order with what comes beside it."""
+    first, copies = order.webhooks[0], len(order.webhooks)
+    later = []
+    if choices.random() < mix.again:
+        later.append(Webhook(first.webhook_id, copies, "again"))
+    if choices.random() < mix.repaid:
+        later.append(Webhook(random_uuid(choices), copies + 1, "repaid"))
+    cancelled = choices.random() < mix.cancelled
+    forgery = choices.choice(FORGERIES) if choices.random() < mix.forged else ""
+    return replace(order, shop=shop, later=tuple(later), cancelled=cancelled, forgery=forgery)
 
 
 def plan_order(

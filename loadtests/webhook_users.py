@@ -11,6 +11,8 @@ way is answered, and what only waits (an order for its time, a retry for its tur
 
 import socket
 import time
+import uuid
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -22,13 +24,15 @@ from locust.exception import StopUser
 from loadtests import shopify
 from loadtests.recorder import Recorder
 from loadtests.schedule import Schedule
-from loadtests.traffic import SHOP, PlannedOrder
+from loadtests.traffic import FORGED_OFFSET, PlannedOrder, Webhook
 from results.records import Intent, Outcome
 
-PAID, CREATE = "orders/paid", "orders/create"
+PAID, CREATE, CANCELLED = "orders/paid", "orders/create", "orders/cancelled"
+SUFFIXES = {CREATE: "c0de", CANCELLED: "ca0c"}  # of webhook ids, made from the event's
 RETRIES_IN_FLIGHT_MAX = 5_000
-CREATE_ATTEMPTS = 40
-CREATE_RETRY_SECONDS = 0.05
+PREPARE_ATTEMPTS = 40
+PREPARE_SECONDS = 0.05
+FOLLOW_SECONDS = 0.5
 # These errors of a POST come before a connection exists: not one byte has left.
 NOTHING_SENT = (ConnectionRefusedError, socket.gaierror)
 
@@ -42,6 +46,7 @@ class Swarm:
         self.copies = Group()
         self.retries = Pool(RETRIES_IN_FLIGHT_MAX)
         self.stopping = Event()
+        self.bursts = 0
         self.ended = Event()
 
     @property
@@ -89,100 +94,135 @@ class PaidWebhook(FastHttpUser):
         if taken is None:
             raise StopUser
         order, due_ns, turn = taken
+        options = schedule.options
         schedule.unfinished += 1
         try:
-            if schedule.options.create_webhook:
-                self.create(order, turn)
+            if options.create_webhook and not options.create_late:
+                self.prepare(order, CREATE, turn)
+            if order.cancelled:
+                self.prepare(order, CANCELLED, turn)
             content = shopify.body(order)
             if self.swarm.stopping.wait(max(0.0, (due_ns - time.monotonic_ns()) / 1e9)):
                 schedule.give_back()
                 return
             self.burst(order, content, due_ns, turn)
+            for webhook in order.later:
+                self.swarm.retries.spawn(self.follow, order, webhook, content, turn)
+            if options.create_webhook and options.create_late:
+                self.prepare(order, CREATE, turn)
         finally:
             schedule.unfinished -= 1
 
-    def create(self, order: PlannedOrder, turn: int) -> None:
-        """Deliver orders/create until it is acknowledged, with short pauses.
+    def prepare(self, order: PlannedOrder, topic: str, turn: int) -> None:
+        """Deliver another topic of the order until it is acknowledged, with short pauses.
 
-        It prepares the order, so it must not make the burst late: Shopify's pauses are for
-        orders/paid.
+        It must not make the burst late: Shopify's pauses are for orders/paid.
         """
-        content = shopify.body(order, paid=False)
-        webhook_id = order.event_id[:-4] + "c0de"
-        for attempt in range(1, CREATE_ATTEMPTS + 1):
+        content = shopify.body(order, topic)
+        webhook = Webhook(order.event_id[:-4] + SUFFIXES[topic], 0, topic)
+        for attempt in range(1, PREPARE_ATTEMPTS + 1):
             intent = self.intent(
-                order, CREATE, webhook_id, 0, attempt, turn + attempt, time.monotonic_ns()
+                order, webhook, turn + attempt, time.monotonic_ns(), topic=topic, attempt=attempt
             )
             self.swarm.recorder.intend([intent])
             if self.deliver(order, intent, content) is Outcome.OK:
                 return
-            if self.swarm.stopping.wait(CREATE_RETRY_SECONDS):
+            if self.swarm.stopping.wait(PREPARE_SECONDS):
                 return
 
     def burst(self, order: PlannedOrder, content: bytes, due_ns: int, turn: int) -> None:
         """All copies at once, each over a connection and to a replica of its own."""
-        intents = [
-            self.intent(order, PAID, webhook.webhook_id, webhook.copy, 1, turn, due_ns)
-            for webhook in order.webhooks
-        ]
+        intents = [self.intent(order, webhook, turn, due_ns) for webhook in order.webhooks]
         self.swarm.recorder.intend(intents)
+        self.swarm.bursts += 1
         release = Event()
 
-        def one(intent: Intent) -> None:
+        def one(intent: Intent, webhook: Webhook) -> None:
             release.wait()
             if self.deliver(order, intent, content) is not Outcome.OK:
-                self.swarm.retries.spawn(self.retry, order, intent, content, turn)
+                self.swarm.retries.spawn(self.retry, order, webhook, content, turn)
 
-        copies = [self.swarm.copies.spawn(one, intent) for intent in intents]
+        copies = [
+            self.swarm.copies.spawn(one, intent, webhook)
+            for intent, webhook in zip(intents, order.webhooks, strict=True)
+        ]
+        if order.forgery:
+            copies.append(self.swarm.copies.spawn(self.forge, order, due_ns, turn))
         gevent.sleep(0)  # every copy stands at the barrier before it opens
         release.set()
         gevent.joinall(copies)
 
-    def retry(self, order: PlannedOrder, first: Intent, content: bytes, turn: int) -> None:
-        """The same id and the same body again, by Shopify's schedule, until a 2xx."""
-        for attempt, delay in enumerate(self.delays(), start=2):
+    def follow(self, order: PlannedOrder, webhook: Webhook, content: bytes, turn: int) -> None:
+        """A delivery that comes when the burst is long answered, and its retries."""
+        if self.swarm.stopping.wait(FOLLOW_SECONDS):
+            return
+        intent = self.intent(order, webhook, turn, time.monotonic_ns())
+        self.swarm.recorder.intend([intent])
+        if self.deliver(order, intent, content) is not Outcome.OK:
+            self.retry(order, webhook, content, turn)
+
+    def retry(self, order: PlannedOrder, webhook: Webhook, content: bytes, turn: int) -> None:
+        """The same body again by Shopify's schedule, until a 2xx; the same id unless told so."""
+        options = self.swarm.schedule.options
+        delays = shopify.retry_delays(options.time_scale)[: options.retries]
+        for attempt, delay in enumerate(delays, start=2):
             if self.swarm.stopping.wait(delay):
                 return
+            if options.mix.rotate_ids:
+                rotated = str(uuid.uuid5(uuid.UUID(webhook.webhook_id), str(attempt)))
+                webhook = replace(webhook, webhook_id=rotated)
             intent = self.intent(
-                order, PAID, first.webhook_id, first.copy, attempt, turn + attempt - 1,
-                time.monotonic_ns(),
-            )  # fmt: skip
+                order, webhook, turn + attempt - 1, time.monotonic_ns(), attempt=attempt
+            )
             self.swarm.recorder.intend([intent])
             if self.deliver(order, intent, content) is Outcome.OK:
                 return
 
-    def delays(self) -> tuple[float, ...]:
-        """Seconds before each retry."""
+    def forge(self, order: PlannedOrder, due_ns: int, turn: int) -> None:
+        """A delivery that nobody authentic sent: it must be refused and change nothing."""
+        fake = replace(order, order_id=order.order_id + FORGED_OFFSET)
+        content = shopify.body(fake)
+        webhook = Webhook(str(uuid.uuid5(uuid.UUID(order.event_id), "forged")), 0, "forged")
+        intent = self.intent(fake, webhook, turn, due_ns)
+        self.swarm.recorder.intend([intent])
+        forged = {
+            "unsigned": "",
+            "garbled": "!" * 44,
+            "short": "c2hvcnQ=",
+            "wrong-secret": shopify.sign("not the secret", content),
+            "tampered": shopify.sign(self.secret, shopify.body(order)),
+        }
+        self.deliver(fake, intent, content, forged[order.forgery])
+
+    @property
+    def secret(self) -> str:
+        """What Shopify signs with now: the next secret once enough bursts were released."""
         options = self.swarm.schedule.options
-        return shopify.retry_delays(options.time_scale)[: options.retries]
+        rotated = options.rotate_after and self.swarm.bursts > options.rotate_after
+        return options.next_secret if rotated else options.secret
 
     def intent(
-        self,
-        order: PlannedOrder,
-        topic: str,
-        webhook_id: str,
-        copy: int,
-        attempt: int,
-        turn: int,
-        due_ns: int,
-    ) -> Intent:
+        self, order: PlannedOrder, webhook: Webhook, turn: int, due_ns: int, *,
+        topic: str = PAID, attempt: int = 1,
+    ) -> Intent:  # fmt: skip
         """What is about to be sent, as the history has it."""
-        name, _ = self.target(turn, copy)
-        burst = topic == PAID and attempt == 1 and len(order.webhooks) > 1
+        name, _ = self.target(turn, webhook.copy)
+        burst = webhook.kind == "paid" and attempt == 1 and len(order.webhooks) > 1
         return Intent(
-            attempt_id=f"{webhook_id}.{copy}.{attempt}",
-            group_id=f"{order.order_id}" if burst else "",
-            shop=SHOP,
+            attempt_id=f"{webhook.webhook_id}.{webhook.copy}.{attempt}",
+            group_id=f"{order.shop}/{order.order_id}" if burst else "",
+            shop=order.shop,
             order_id=order.order_id,
             topic=topic,
-            webhook_id=webhook_id,
+            webhook_id=webhook.webhook_id,
             event_id=order.event_id,
-            copy=copy,
+            copy=webhook.copy,
             attempt=attempt,
-            authentic=True,
+            authentic=webhook.kind != "forged",
             target=name,
             lines=order.lines,
             intended_ns=due_ns,
+            kind=webhook.kind,
         )
 
     def target(self, turn: int, copy: int) -> tuple[str, str]:
@@ -190,15 +230,21 @@ class PaidWebhook(FastHttpUser):
         targets = self.swarm.schedule.options.targets
         return targets[(turn + copy) % len(targets)]
 
-    def deliver(self, order: PlannedOrder, intent: Intent, content: bytes) -> Outcome:
+    def deliver(
+        self, order: PlannedOrder, intent: Intent, content: bytes, signature: str | None = None
+    ) -> Outcome:
         """One POST and its completion in the history."""
         options = self.swarm.schedule.options
-        path = options.webhook if intent.topic == PAID else options.create_webhook
-        url = dict(options.targets)[intent.target] + path
-        headers = shopify.headers(
-            order, intent.webhook_id, intent.topic, shopify.sign(options.secret, content)
+        path = {PAID: options.webhook, CREATE: options.create_webhook}.get(
+            intent.topic, options.cancel_webhook
         )
+        url = dict(options.targets)[intent.target] + path
+        if signature is None:
+            signature = shopify.sign(self.secret, content)
+        headers = shopify.headers(order, intent.webhook_id, intent.topic, signature)
         headers["X-Onceproof-Attempt"] = intent.attempt_id
+        if not signature:
+            del headers["X-Shopify-Hmac-Sha256"]
         sent_ns = time.monotonic_ns()
         status, error = self.post(url, content, headers, intent.topic)
         return self.swarm.recorder.complete(

@@ -61,6 +61,7 @@ class Intent(Record, frozen=True, kw_only=True, tag="intent"):
     target: str  # the replica's name it was sent to
     lines: tuple[Line, ...]
     intended_ns: int
+    kind: str = ""  # which class of the traffic it is: "paid", "again", "repaid", "forged", ...
 
 
 class Completion(Record, frozen=True, kw_only=True, tag="completion"):

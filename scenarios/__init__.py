@@ -1,5 +1,6 @@
 """Scenarios: one short readable file each; the machinery is in `scenarios.engine`."""
 
+from loadtests.traffic import Mix
 from results.records import Thresholds
 from scenarios.engine.scenario import (
     Blind,
@@ -21,6 +22,7 @@ __all__ = [
     "Freeze",
     "Graceful",
     "InTransaction",
+    "Mix",
     "Scenario",
     "Thresholds",
     "Traffic",

@@ -21,8 +21,10 @@ class ServiceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: str
     webhook: str
     create_webhook: str | None = None
+    cancel_webhook: str | None = None
     ready: str = "/readyz"
     secret_from: str
+    previous_secret_from: str | None = None  # still accepted while Shopify rotates the secret
     database_from: str
     provider_from: str | None = None
     strategy_from: str | None = None

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from cluster.faults.crash import CrashPoint
 from cluster.lock import RunLock
+from results.errors import ConfigError
 from results.records import FORMAT_VERSION, Manifest
 from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig
@@ -62,8 +63,23 @@ def fault_name(fault: Fault) -> str:
     return f"{fault.kind}:{moment(fault)}"
 
 
+def refuse_impossible(plan: RunPlan) -> None:
+    """ConfigError where the scenario asks for what the service does not declare."""
+    traffic, service = plan.scenario.traffic, plan.config.service
+    for wanted, key in (
+        (traffic.mix.cancelled and not service.cancel_webhook, "cancel_webhook"),
+        (traffic.rotate_after and not service.previous_secret_from, "previous_secret_from"),
+    ):
+        if wanted:
+            raise ConfigError(
+                f"The scenario {plan.name} needs {key} under [service] in onceproof.toml. Add it, "
+                "or run another scenario (`onceproof list`)."
+            )
+
+
 def open_folder(plan: RunPlan) -> RunFolder:
     """Create the run's folder and its manifest."""
+    refuse_impossible(plan)
     asked: Counter[str] = Counter()
     for fault in plan.scenario.faults:
         asked[fault_name(fault)] += fault.times

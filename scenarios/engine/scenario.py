@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from loadtests.traffic import NO_MIX, Mix
 from results.records import Thresholds
 
 CommitPoint = Literal["commit-dropped", "commit-after-death", "reply-lost"]
@@ -31,7 +32,9 @@ class Traffic:
     orders: int = 300
     per_second: float = 60.0
     duplicates: Burst = field(default_factory=Burst)
-    create_first: bool = True  # orders/create comes before orders/paid, if the service takes it
+    create: Literal["before", "after", "never"] = "before"  # orders/create, if the service takes it
+    mix: Mix = NO_MIX  # what comes beside the bursts
+    rotate_after: int = 0  # orders after which Shopify signs with the next secret; 0: never
     retry_time_scale: float = 1 / 600  # Shopify's retries span 4 hours; here, 24 seconds
     users: int = 80  # the most bursts in flight
 

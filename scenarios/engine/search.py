@@ -15,7 +15,7 @@ import aiohttp
 from cluster.wire.rules import Rule
 from loadtests import shopify
 from loadtests.recorder import Recorder
-from loadtests.traffic import SHOP, PlannedOrder, order_number, plan_order
+from loadtests.traffic import PlannedOrder, order_number, plan_order
 from results.records import Intent
 from scenarios.engine.plan import RunPlan, note
 from scenarios.engine.stand import Stand, Watch
@@ -41,12 +41,12 @@ class Sender:
         if topic == "orders/create":
             webhook_id = order.event_id[:-4] + "c0de"
         intent = Intent(
-            attempt_id=f"{webhook_id}.{copy}.1", group_id=f"{order.order_id}", shop=SHOP,
+            attempt_id=f"{webhook_id}.{copy}.1", group_id=f"{order.order_id}", shop=order.shop,
             order_id=order.order_id, topic=topic, webhook_id=webhook_id, event_id=order.event_id,
             copy=copy, attempt=1, authentic=True, target=target, lines=order.lines,
             intended_ns=time.monotonic_ns(),
         )  # fmt: skip
-        content = shopify.body(order, paid=topic == "orders/paid")
+        content = shopify.body(order, topic)
         signature = shopify.sign(self.stand.secret, content)
         headers = shopify.headers(order, webhook_id, topic, signature)
         headers["X-Onceproof-Attempt"] = intent.attempt_id

@@ -45,6 +45,7 @@ class Stand:
     ledger: LedgerReader
     targets: dict[str, str]  # replica name -> base URL
     secret: str
+    next_secret: str  # "" unless the scenario rotates it
     token: str
 
 
@@ -61,6 +62,7 @@ async def standing(plan: RunPlan, folder: RunFolder, watch: Watch) -> AsyncItera
         stack.push_async_callback(postgres.stop)
         watch(f"Postgres {postgres.version} from {postgres.provider}")
         token, secret = secrets.token_hex(16), secrets.token_hex(16)
+        next_secret = secrets.token_hex(16) if plan.scenario.traffic.rotate_after else ""
         wire_process, witness, _ = await asyncio.gather(
             start_wire(stack, postgres, folder, journal, token),
             start_witness(stack, folder, journal, token, plan.provider),
@@ -79,7 +81,7 @@ async def standing(plan: RunPlan, folder: RunFolder, watch: Watch) -> AsyncItera
         stand = Stand(
             config=config, folder=folder, journal=journal, postgres=postgres, dsn=postgres.dsn,
             wire=wire, wire_process=wire_process, witness=witness, place=place, ledger=ledger,
-            targets={}, secret=secret, token=token,
+            targets={}, secret=secret, next_secret=next_secret, token=token,
         )  # fmt: skip
         watch(f"starting {replicas} replicas of {config.service.name}")
         await start_replicas(stand, plan.strategy, replicas)
@@ -164,10 +166,12 @@ async def start_replicas(stand: Stand, strategy: str, replicas: int) -> None:
         wire_port = await stand.wire.open_port(name)
         environment = {
             service.database_from: through(stand.dsn, wire_port),
-            service.secret_from: stand.secret,
+            service.secret_from: stand.next_secret or stand.secret,
             service.port_from: str(port),
             "HOST": HOST,
         }
+        if service.previous_secret_from and stand.next_secret:
+            environment[service.previous_secret_from] = stand.secret
         if service.strategy_from:
             environment[service.strategy_from] = strategy
         if service.provider_from:

@@ -63,7 +63,7 @@ class Traffic:
 @asynccontextmanager
 async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traffic]:
     """Send the scenario's traffic; `ended` is set when all of it has been answered."""
-    traffic = plan.scenario.traffic
+    traffic, service = plan.scenario.traffic, plan.config.service
     begun = time.monotonic()
     state = Traffic(stand.folder.path, stand.folder.path / "faults-open")
     if plan.scenario.faults:
@@ -77,14 +77,19 @@ async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traf
             seed=plan.seed,
             retries=RETRIES,
             retry_time_scale=traffic.retry_time_scale,
-            webhook=plan.config.service.webhook,
-            create_webhook=(plan.config.service.create_webhook or "") * traffic.create_first,
+            webhook=service.webhook,
+            create_webhook=(service.create_webhook or "") * (traffic.create != "never"),
+            create_late=traffic.create == "after",
+            cancel_webhook=service.cancel_webhook or "",
+            mix=traffic.mix,
+            rotate_after=traffic.rotate_after,
             users=traffic.users,
             targets=stand.targets,
             history=stand.folder.path,
             extend_while=state.faults_open,
         ),
         secret=stand.secret,
+        next_secret=stand.next_secret,
         log=stand.folder.logs / "locust.log",
         environment={RUN_VARIABLE: stand.journal.owner},
     )

@@ -63,7 +63,7 @@ def test_money_is_text_and_the_id_survives_as_an_integer() -> None:
 
 def test_paid_and_create_differ_in_what_they_say_of_the_money() -> None:
     assert json.loads(shopify.body(order()))["financial_status"] == "paid"
-    created = json.loads(shopify.body(order(), paid=False))
+    created = json.loads(shopify.body(order(), "orders/create"))
     assert created["financial_status"] == "pending"
     assert created["total_outstanding"] == created["total_price"]
 
