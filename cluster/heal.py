@@ -17,7 +17,6 @@ import contextlib
 import os
 import shutil
 import signal
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,13 @@ from typing import Any
 import msgspec
 import psutil
 
+from cluster.family import all_gone, lives
 from cluster.journal import MARKER, RUN_VARIABLE, read_journal
 from cluster.postgres_template import release_shared_memory
 from results.records import Created, Spawned
 
 _SAME_START_SECONDS = 0.05
 _END_SECONDS = 5.0
-_POLL_SECONDS = 0.01
 
 
 @dataclass(slots=True)
@@ -126,7 +125,7 @@ def _same_process(record: Spawned) -> psutil.Process | None:
         process = psutil.Process(record.pid)
         started = float(process.create_time())
         same = abs(started - record.created_at_seconds) <= _SAME_START_SECONDS
-        if same and _lives(process):
+        if same and lives(process):
             return process
     return None
 
@@ -138,7 +137,7 @@ def _strays(owner: str, claimed: list[Path]) -> list[psutil.Process]:
         if process.pid == os.getpid():
             continue
         with contextlib.suppress(psutil.Error, OSError):
-            if not _lives(process):
+            if not lives(process):
                 continue
             if process.environ().get(RUN_VARIABLE) == owner:
                 found.append(process)
@@ -163,20 +162,10 @@ def _end_family(name: str, process: psutil.Process, report: HealReport) -> None:
                 member.kill()  # a frozen process dies of SIGKILL, too
             except psutil.AccessDenied:
                 report.wrong.append(f"{name} (pid {member.pid}) belongs to another user")
-    deadline = time.monotonic() + _END_SECONDS
-    while (left := any(map(_lives, family))) and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-    if left:
+    if not all_gone(family, timeout_seconds=_END_SECONDS):
         report.wrong.append(f"{name} (pid {process.pid}) does not end")
     else:
         report.ended.append(f"{name} (pid {process.pid})")
-
-
-def _lives(process: psutil.Process) -> bool:
-    """False for a zombie, too: it waits for its parent alone, and a container may have none."""
-    with contextlib.suppress(psutil.Error):
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    return False
 
 
 def _name(process: psutil.Process) -> str:

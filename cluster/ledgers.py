@@ -19,11 +19,18 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from results.errors import ClusterError
+from results.errors import ClusterError, ConfigError
 from results.records import Fulfillment, Line, OrderState, Snapshot, StockLevel
 
 ROWS_MAX = 2_000_000
 Order = tuple[str, int]
+COLUMNS = {
+    "orders": ("shop", "order_id", "status"),
+    "fulfillments": ("shop", "order_id", "id", "key", "sent"),
+    "movements": ("shop", "order_id", "sku", "quantity"),
+    "webhook_log": ("shop", "order_id", "webhook_id"),
+    "stock": ("sku", "initial", "remaining"),
+}
 
 ACTIVITY = """
     SELECT count(*) FILTER (WHERE xact_start < clock_timestamp() - interval '250 ms') AS open,
@@ -42,6 +49,7 @@ class LedgerReader:
         self._queries = dict(queries)
         self._file = file
         self._seen: dict[Order, OrderState] = {}
+        self._checked: set[str] = set()
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection[Any] | None = None
         self.last: Snapshot | None = None
@@ -58,7 +66,12 @@ class LedgerReader:
                     f"The ledger could not be read within {timeout_seconds:.0f} s. Look for locks "
                     "in the service's database, or for a slow query in [ledger]."
                 ) from None
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+                raise ClusterError(
+                    f"The ledger could not be read, for the database does not answer: {error}. "
+                    "Look into logs/postgres.log of the run."
+                ) from None
+            except asyncpg.PostgresError as error:
                 raise ClusterError(
                     f"The ledger could not be read: {error}. Check the queries under [ledger] of "
                     "onceproof.toml against the database."
@@ -79,6 +92,21 @@ class LedgerReader:
         if self._connection is not None:
             await self._connection.close(timeout=2)
 
+    async def _fetch(
+        self, connection: "asyncpg.Connection[Any]", name: str, sql: str
+    ) -> list[asyncpg.Record]:
+        """The rows of one query; ConfigError where it lacks a column."""
+        if name not in self._checked:
+            prepared = await connection.prepare(sql)
+            found = [attribute.name for attribute in prepared.get_attributes()]
+            if lacking := [column for column in COLUMNS[name] if column not in found]:
+                raise ConfigError(
+                    f"The query {name!r} under [ledger] of onceproof.toml has no column "
+                    f"{', '.join(lacking)}: it must be a SELECT of {', '.join(COLUMNS[name])}."
+                )
+            self._checked.add(name)
+        return list(await connection.fetch(sql))
+
     async def _read(self, reason: str) -> Snapshot:
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
@@ -89,7 +117,7 @@ class LedgerReader:
         activity = await self._connection.fetchrow(ACTIVITY)
         async with self._connection.transaction(isolation="repeatable_read", readonly=True):
             for name, sql in self._queries.items():
-                rows[name] = await self._connection.fetch(sql)
+                rows[name] = await self._fetch(self._connection, name, sql)
                 if len(rows[name]) > ROWS_MAX:
                     raise ClusterError(f"The ledger query {name!r} returned over {ROWS_MAX} rows.")
         ended_ns = time.monotonic_ns()

@@ -20,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -27,6 +28,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import asyncpg
 import psutil
 
+from cluster.family import all_gone
 from cluster.journal import RUN_VARIABLE, Journal
 from cluster.ports import free_port
 from cluster.postgres_binaries import Binaries, find_binaries
@@ -83,6 +85,7 @@ class Postgres:
         self._admin_dsn = dsn
         self._process: subprocess.Popen[bytes] | None = None
         self._parent: Path | None = None
+        self._again: Callable[[], Awaitable[subprocess.Popen[bytes]]] | None = None
         self._created: list[str] = []  # databases to drop from a server that is not ours
 
     @classmethod
@@ -138,6 +141,12 @@ class Postgres:
             raise ClusterError("a database that onceproof did not start cannot be crashed")
         await asyncio.to_thread(_kill_tree, self._process)
 
+    async def restart(self) -> None:
+        """Start a crashed server again, on its port and its data: it recovers from its log."""
+        if self._process is None or self._again is None or self.alive:
+            raise ClusterError("only a server of ours that has ended can be started again")
+        self._process = await self._again()
+
     @classmethod
     async def _external(cls, dsn: str) -> Self:
         try:
@@ -158,8 +167,9 @@ class Postgres:
         binaries = await asyncio.to_thread(find_binaries)
         parent = data_parent(binaries, journal.create)
         data = parent / "data"
+        copying = asyncio.create_task(asyncio.to_thread(copy_template, binaries, data))
         try:
-            await asyncio.to_thread(copy_template, binaries, data)
+            await asyncio.shield(copying)
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
             for remaining in reversed(range(_PORT_TRIES)):
                 server = await cls._attempt(
@@ -171,6 +181,7 @@ class Postgres:
             else:  # the last attempt raises
                 raise AssertionError
         except BaseException:
+            await asyncio.wait([copying])  # a thread cannot be stopped: remove what it made
             shutil.rmtree(parent, ignore_errors=True)
             raise
         try:
@@ -186,21 +197,29 @@ class Postgres:
     ) -> Self | None:
         """One start on one port; None when the port was taken and another may be tried."""
         port = free_port()
-        process = _launch(binaries, journal.owner, data, log, port)
         server = cls(
             dsn=f"postgresql://{SUPERUSER}@127.0.0.1:{port}/{_DATABASE}",
             provider=f"{binaries.provider}, {binaries.way}",
             version=binaries.version,
         )
-        server._process = process
+
+        async def start() -> subprocess.Popen[bytes]:
+            process = _launch(binaries, journal.owner, data, log, port)
+            try:
+                journal.spawned("postgres", process.pid)
+                await _ready(server.dsn, process, data, log)
+            except BaseException:
+                _kill_tree(process)
+                raise
+            return process
+
         try:
-            journal.spawned("postgres", process.pid)
-            await _ready(server.dsn, process, data, log)
-        except BaseException as error:
-            _kill_tree(process)
-            if isinstance(error, ClusterError) and not last and _port_taken(log):
+            server._process = await start()
+        except ClusterError:
+            if not last and _port_taken(log):
                 return None
             raise
+        server._again = start
         return server
 
     async def _read_settings(self) -> None:
@@ -290,7 +309,7 @@ def _kill_tree(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(psutil.Error):
             member.kill()
     process.wait(timeout=_STOP_SECONDS)
-    psutil.wait_procs(family, timeout=_STOP_SECONDS)
+    all_gone(family, timeout_seconds=_STOP_SECONDS)
 
 
 def _tail(log: Path) -> list[str]:

@@ -79,6 +79,7 @@ class _Supervised:
     current: _Incarnation | None = None
     restarts: int = 0
     failures: int = 0  # in a row, for the back-off
+    refused: str = ""  # why its command cannot be started at all
     closing: bool = False  # ended for good: no successor
     task: asyncio.Task[None] | None = None
 
@@ -187,8 +188,11 @@ class Processes:
             try:
                 incarnation = await self._spawn(supervised)
             except OSError as error:
-                self._tell(spec.name, "refused", f"{spec.command[0]}: {error.strerror}")
+                supervised.refused = f"{spec.command[0]!r} cannot be started: {error.strerror}"
+                self._tell(spec.name, "refused", supervised.refused)
                 supervised.failures += 1
+                async with self._changed:
+                    self._changed.notify_all()
             else:
                 await self._attend(supervised, incarnation)
                 supervised.restarts += 1
@@ -292,6 +296,8 @@ class Processes:
     async def _wait_ready(self, name: str, *, not_identity: str, seconds: float) -> Replica:
         def look() -> Replica | None:
             supervised = self._supervised.get(name)
+            if supervised is not None and supervised.refused:
+                raise ClusterError(f"{name}: {supervised.refused}")
             if supervised is None or supervised.current is None:
                 return None
             replica = supervised.current.replica

@@ -69,13 +69,17 @@ async def spawn(
             env=module_environment({**environment, RUN_VARIABLE: journal.owner}),
             start_new_session=True,
         )  # fmt: skip
-    journal.spawned(name, process.pid)
     assert process.stdout is not None
     child = Child(name, process, port=0)
     try:
+        journal.spawned(name, process.pid)
         line = await asyncio.wait_for(process.stdout.readline(), timeout_seconds)
     except TimeoutError:
         line = b""
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
     word, _, port = line.decode(errors="replace").strip().partition(" ")
     if word != "ready" or not port.isdigit():
         await child.stop()

@@ -32,7 +32,11 @@ def cover(bundle: Bundle) -> Coverage:
         if one.intent.attempt == 1 and one.completion and one.completion.sent_ns is not None
     )
     blind = [facts for point, facts in _evidenced(bundle) if point == "blind"]
-    crashes = sum(count.evidenced for name, count in faults.items() if name.startswith("crash:"))
+    crashes = sum(
+        count.evidenced
+        for name, count in faults.items()
+        if name.startswith(("crash:", "power-loss:")) and not name.endswith(":blind")
+    )
     exposures = len(overlapping) + crashes
     return Coverage(
         orders=len(history.by_order),

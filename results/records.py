@@ -317,5 +317,6 @@ class Manifest(Struct, frozen=True, kw_only=True):
     has_wire: bool = True
     has_witness: bool = True
     ledger_queries: tuple[str, ...] = ()  # which of orders, fulfillments, ... the service declares
+    settled: bool = True  # False: something still moved when the run's patience ended
     controller_lost: str | None = None  # why the run's control of the wire broke, if it did
     environment: dict[str, Any] = field(default_factory=dict)  # versions, Postgres, machine

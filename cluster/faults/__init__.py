@@ -7,19 +7,29 @@ write a file with a class that has the three (and `miss`), as `graceful.py` does
 
 from cluster.faults.context import Fault, FaultContext
 from cluster.faults.crash import Crash
+from cluster.faults.db_crash import DbCrash
 from cluster.faults.db_disconnect import DbDisconnect
+from cluster.faults.db_latency import DbLatency
 from cluster.faults.freeze import Freeze
 from cluster.faults.graceful import Graceful
+from cluster.faults.power_loss import PowerLoss
+from cluster.faults.provider import ProviderFault
+from cluster.faults.rolling_restart import RollingRestart
 from results.errors import OnceproofError
 from results.records import Evidence
 
 __all__ = [
     "Crash",
+    "DbCrash",
     "DbDisconnect",
+    "DbLatency",
     "Fault",
     "FaultContext",
     "Freeze",
     "Graceful",
+    "PowerLoss",
+    "ProviderFault",
+    "RollingRestart",
     "perform",
 ]
 

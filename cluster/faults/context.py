@@ -18,16 +18,49 @@ from results.records import Evidence, Stage
 class WireControl(Protocol):
     """The wire's client, as far as faults use it."""
 
-    async def release(self, hold_id: str, action: Literal["pass", "drop"]) -> Any:
-        """End a hold; returns when its effect on the server is complete."""
+    async def release(self, hold_id: str, action: Literal["pass", "drop"]) -> bool:
+        """End a hold; returns when that is complete. False: it had ended by itself."""
 
     async def state(self) -> WireState:
         """The open connections now."""
+
+    async def open_port(self, replica: str) -> int:
+        """The port of a replica's connections; also of one that is only a probe of ours."""
+
+    async def delay(self, replica: str, seconds: float) -> None:
+        """Delay each step of a replica (`*`: all)."""
+
+    async def silence(self, replica: str, silent: bool) -> None:
+        """Keep the ends of a replica's connections from Postgres, or tell them."""
 
     async def wait_eof(
         self, replica: str, connection: int, *, timeout_seconds: float
     ) -> int | None:
         """When the client's side of a connection ended; None at the deadline."""
+
+
+class Server(Protocol):
+    """The database server, as far as faults use it."""
+
+    @property
+    def alive(self) -> bool:
+        """False once it has ended."""
+
+    async def crash(self) -> None:
+        """SIGKILL all of it; ClusterError when it is not ours."""
+
+    async def restart(self) -> None:
+        """Start it again on its data; returns when it answers."""
+
+
+class Provider(Protocol):
+    """The witness, as far as faults use it."""
+
+    async def set_mode(self, mode: str, **settings: Any) -> None:
+        """How it answers from now on."""
+
+    async def met(self, mode: str) -> int:
+        """How many calls met a mode so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +71,9 @@ class FaultContext:
     journal: Journal
     database: str  # DSN of an administrator, directly, not through the wire
     wire: WireControl | None = None
+    server: Server | None = None
+    provider: Provider | None = None
+    stretch_seconds: float = 0.0  # the wire's delay when no fault delays it
 
     async def replica(self, name: str) -> Replica:
         """The current incarnation of a name; ClusterError when there is none."""

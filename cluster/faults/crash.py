@@ -6,6 +6,7 @@
 | commit-after-death | the same | forwarded when the victim was dead | transaction committed |
 | reply-lost | the server's answer to the COMMIT | discarded | no transaction open at the park |
 | in-transaction | any flight inside a transaction | dropped | aborted, or it had written nothing |
+| statement | the n-th step of a delivery, before it | dropped | the same |
 | blind | nothing | - | none is asked for; what it hit is counted |
 
 Every crash must show: ended by signal 9, that very incarnation, no later than two seconds after
@@ -25,18 +26,20 @@ from results.errors import ClusterError, OnceproofError
 from results.records import Evidence, Stage
 
 CrashPoint = Literal[
-    "commit-dropped", "commit-after-death", "reply-lost", "in-transaction", "blind"
+    "commit-dropped", "commit-after-death", "reply-lost", "in-transaction", "statement", "blind"
 ]
 _RELEASE: dict[str, Literal["pass", "drop"]] = {
     "commit-dropped": "drop",
     "commit-after-death": "pass",
     "reply-lost": "drop",
     "in-transaction": "drop",
+    "statement": "drop",
 }
 _FATE = {
     "commit-dropped": "aborted",
     "commit-after-death": "committed",
     "in-transaction": "aborted",
+    "statement": "aborted",
 }
 _DEATH_SECONDS = 2.0
 _PROOF_SECONDS = 3.0
@@ -128,7 +131,7 @@ class Crash:
             self._facts["commit_answered"] = park.point == "reply"
             if park.point != "reply" or self._backend.in_transaction:
                 self._missing.append("commit answered: a transaction was open at the park")
-        elif not self._backend.in_transaction:
+        elif self.point != "statement" and not self._backend.in_transaction:
             self._missing.append("in transaction: Postgres saw none open at the park")
 
     async def _look_at_wire(self) -> None:
@@ -192,11 +195,13 @@ class Crash:
         if self.context.wire is None:
             return
         try:
-            await self.context.wire.release(park.hold_id, action)
+            released = await self.context.wire.release(park.hold_id, action)
         except (OnceproofError, OSError, TimeoutError) as error:
             self._missing.append(f"release: {error}")
             return
         self._facts["released"] = action
+        if not released:  # its lease was over: what was held went its own way, perhaps alive
+            self._missing.append("release: the hold had ended by itself")
 
     async def _fate(self) -> None:
         if self._backend is None:
@@ -212,7 +217,7 @@ class Crash:
                     return
                 if self._backend.xid is None:
                     self._facts["wrote"] = False
-                    if self.point != "in-transaction":
+                    if self.point not in ("in-transaction", "statement"):
                         self._missing.append("fate: the transaction had written nothing")
                     return
                 fate = await postgres.fate(self._backend.xid, timeout_seconds=_PROOF_SECONDS)

@@ -59,7 +59,7 @@ class Freeze:
         self._stages.note(Stage.INJECT, {"identity": self.victim.identity})
 
     async def evidence(self) -> Evidence:
-        """Stopped, says the kernel; and still in its transaction, says Postgres."""
+        """Stopped, says the kernel; and still in its transaction when its time is over."""
         assert self.victim is not None  # perform() asks for evidence only after inject()
         facts: dict[str, Any] = {"identity": self.victim.identity}
         missing: list[str] = []
@@ -67,21 +67,19 @@ class Freeze:
         facts["process_status"] = status
         if status != psutil.STATUS_STOPPED:
             missing.append(f"stopped: the process is {status}")
-        if self.park is not None:
+        await asyncio.sleep(self._begun + self.frozen_seconds - time.monotonic())
+        if self.park is not None:  # asked at the end: also the hold must have lasted
             await self._look_at_transaction(self.park, facts, missing)
         evidence = Evidence(facts=facts, missing=tuple(missing))
         self._stages.note(Stage.EVIDENCE, evidence=evidence)
         return evidence
 
     async def heal(self) -> None:
-        """Let it sleep its time, then wake it; wakes it as well when the run is interrupted."""
+        """Wake it, and let its flight go on."""
         if self.victim is None:
             return
-        try:
-            await asyncio.sleep(self._begun + self.frozen_seconds - time.monotonic())
-        finally:
-            await self.context.place.thaw(self.victim)
-            await self._release()
+        await self.context.place.thaw(self.victim)
+        await self._release()
         status = await _status_becomes(self.victim, stopped=False)
         slept = round(time.monotonic() - self._begun, 3)
         self._stages.note(Stage.HEAL, {"process_status": status, "frozen_seconds": slept})

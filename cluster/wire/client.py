@@ -80,6 +80,10 @@ class Wire:
         """Abort connections of a replica; returns how many."""
         return int(await self._call("cut", replica=replica, side=side, connection=connection))
 
+    async def silence(self, replica: str, silent: bool) -> None:
+        """Keep the ends of a replica's connections from Postgres, or tell them (also late)."""
+        await self._call("silence", replica=replica, silent=silent)
+
     async def delay(self, replica: str, seconds: float) -> None:
         """Delay each step of a replica (`*`: all): widens every race window."""
         await self._call("delay", replica=replica, seconds=seconds)

@@ -152,7 +152,9 @@ class Connection:
                 chunk, size = [], 0
             await self._to_server.drain()
         with contextlib.suppress(TimeoutError):  # an answer that is held outlives its client
-            await asyncio.wait_for(self._unheld.wait(), HOLD_MAX_SECONDS)
+            async with asyncio.timeout(HOLD_MAX_SECONDS):
+                await self._unheld.wait()
+                await self.port.heard.wait()
 
     def _read_and_send(self, chunk: list[protocol.Message]) -> None:
         flight = self.conversation.flight()
@@ -226,8 +228,7 @@ class Connection:
             # Never before: a client that flushes may wait for that answer before it goes on.
             if not self._gates.idle:
                 flight.withhold = self._wanted("reply", flight, flight.sql)
-        parts = [content for _, content in chunk]
-        self._to_server.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        self._to_server.write(b"".join(content for _, content in chunk))
 
     # ---------------------------------------------------------------- gates
 

@@ -10,7 +10,7 @@ import time
 from collections import deque
 
 from cluster.wire import protocol
-from cluster.wire.flight import Flight
+from cluster.wire.flight import Flight, is_step, writes
 from cluster.wire.statements import Statements
 from results.records import ConnectionTrace, StatementTrace
 
@@ -32,6 +32,8 @@ class Conversation:
         self._application_name = application_name
         self._transaction_keys: set[str] = set()
         self._flights = 0
+        self._steps = 0  # of the open transaction, so far
+        self._wrote = False  # the open transaction has
 
     @property
     def in_flight(self) -> bool:
@@ -63,7 +65,11 @@ class Conversation:
         if self.current is None:
             self._flights += 1
             state = self.pending[-1].predicted_state() if self.pending else self.state
-            self.current = Flight(number=self._flights, state_before=state)
+            step = 1 if state == "I" else self._steps + 1
+            wrote = state != "I" and (
+                self._wrote or any(writes(sql) for one in self.pending for sql in one.sql)
+            )
+            self.current = Flight(self._flights, state, step, wrote_before=wrote)
         return self.current
 
     def forwarded(self, flight: Flight) -> None:
@@ -73,6 +79,7 @@ class Conversation:
             self.pending.append(flight)
         if flight.sql and flight.forwarded_ns is None:
             flight.forwarded_ns = time.monotonic_ns()
+            self._steps = flight.step if is_step(flight.sql) else flight.step - 1
 
     async def until_executed(self, flight: Flight, statements: int) -> None:
         """Wait until all before a flight is answered, and this many of its own statements.
@@ -135,8 +142,10 @@ class Conversation:
         self.pending.popleft()
         if flight.state_after == "I":
             self._transaction_keys.clear()
+            self._wrote = False
         else:
             self._transaction_keys.update(flight.keys)
+            self._wrote = self._wrote or any(map(writes, flight.sql))
         self.progress.set()
 
     def connection_trace(self, event: str, at_ns: int) -> ConnectionTrace:

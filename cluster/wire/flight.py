@@ -1,7 +1,7 @@
 """A flight: what a client sends up to Sync or Query, as the wire understands and traces it.
 
-What a statement does is read from its text, with literals and comments already removed. A
-function that writes is not seen as a write.
+What a statement does is read from its text, with literals and comments already removed. A call of
+a function that is not Postgres' own counts as a write, since it may be one.
 """
 
 import re
@@ -21,6 +21,49 @@ ROLLBACK = re.compile(
 # SELECT ... FOR [NO KEY] UPDATE locks, and writes nothing of the service's.
 WRITES = re.compile(r"\b(?:INSERT|(?<!\bFOR )(?<!\bKEY )UPDATE|DELETE|MERGE|CALL)\b", re.IGNORECASE)
 SPACES = re.compile(r"\s+")
+CALLS = re.compile(r"\s*SELECT\s+(?:\*\s+FROM\s+)?(?:\w+\.)?([a-z_]\w*)\s*\(", re.IGNORECASE)
+READING = frozenset(
+    [
+        "array_agg",
+        "avg",
+        "bool_and",
+        "bool_or",
+        "cast",
+        "clock_timestamp",
+        "coalesce",
+        "concat",
+        "count",
+        "current_setting",
+        "date_trunc",
+        "exists",
+        "extract",
+        "generate_series",
+        "greatest",
+        "json_agg",
+        "json_build_object",
+        "jsonb_agg",
+        "jsonb_build_object",
+        "least",
+        "length",
+        "lower",
+        "max",
+        "md5",
+        "min",
+        "now",
+        "nullif",
+        "repeat",
+        "row_to_json",
+        "set_config",
+        "string_agg",
+        "sum",
+        "to_char",
+        "to_json",
+        "to_jsonb",
+        "unnest",
+        "upper",
+        "version",
+    ]
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +72,7 @@ class Flight:
 
     number: int
     state_before: str
+    step: int = 1  # which step of its transaction it is, if it is one
     simple: bool = False
     received_ns: int = field(default_factory=time.monotonic_ns)
     sql: list[str] = field(default_factory=list)
@@ -41,6 +85,7 @@ class Flight:
     tags: list[str] = field(default_factory=list)
     sqlstate: str | None = None
     hold_id: str | None = None
+    wrote_before: bool = False  # its transaction had written before it
     queued: bool = False  # some of it was forwarded
     executed: int = 0  # how many of its statements the server has finished
     synced: bool = False  # its Sync or Query was forwarded: ReadyForQuery will end it
@@ -51,18 +96,20 @@ class Flight:
 
     @property
     def may_commit(self) -> bool:
-        """Its end may make writes durable: an explicit COMMIT, or a write outside a block."""
-        return any(COMMIT.match(each) for sql in self.sql for each in sql.split(";")) or (
-            self.state_before == "I" and any(map(writes, self.sql))
-        )
+        """Its end may make writes durable: the COMMIT of a block that wrote, or a write outside."""
+        wrote = any(map(writes, self.sql))
+        if any(COMMIT.match(each) for sql in self.sql for each in sql.split(";")):
+            return self.wrote_before or wrote
+        return self.state_before == "I" and wrote
 
     @property
     def committed(self) -> bool:
         """The server said that what `may_commit` promised has happened."""
         if self.sqlstate is not None:
             return False
-        return "COMMIT" in self.tags or (self.may_commit and self.state_after == "I" and
-                                         not self._explicit)  # fmt: skip
+        if not self.may_commit:
+            return False
+        return "COMMIT" in self.tags or (self.state_after == "I" and not self._explicit)
 
     @property
     def _explicit(self) -> bool:
@@ -81,8 +128,17 @@ def is_step(statements: list[str]) -> bool:
 
 
 def writes(sql: str) -> bool:
-    """Whether a statement writes, by its text."""
-    return WRITES.search(SPACES.sub(" ", sql)) is not None and not SESSION.match(sql)
+    """Whether a statement writes, or may write, by its text."""
+    if SESSION.match(sql):
+        return False
+    if WRITES.search(SPACES.sub(" ", sql)) is not None:
+        return True
+    call = CALLS.match(sql)
+    return (
+        call is not None
+        and not call[1].lower().startswith("pg_")
+        and (call[1].lower() not in READING)
+    )
 
 
 def state_after(state: str, statements: list[str]) -> str:
@@ -101,15 +157,17 @@ def commit_point(
 ) -> int | None:
     """The index of the message that would commit, within the newest messages of a flight.
 
-    It is the COMMIT of an open block, or the Sync after a write outside a block. A Query that
-    writes outside a block commits by itself and cannot be stopped in between: None.
+    It is the COMMIT of an open block that has written, or the Sync after a write outside a block.
+    A Query that writes outside a block commits by itself and cannot be stopped in between: None.
     """
     earlier = flight.sql[: len(flight.sql) - len(executed)]
     state = state_after(flight.state_before, earlier)
-    wrote = state == "I" and any(map(writes, earlier))
+    alone = state == "I" and any(map(writes, earlier))  # a write outside a block
+    wrote = flight.wrote_before or any(map(writes, earlier))
     for index, sql in executed:
-        if state == "T" and any(COMMIT.match(each) for each in sql.split(";")):
+        if wrote and state == "T" and any(COMMIT.match(each) for each in sql.split(";")):
             return index
         state = state_after(state, [sql])
-        wrote = wrote or (state == "I" and writes(sql))
-    return last if wrote and ends_with_sync and state == "I" else None
+        wrote = wrote or writes(sql)
+        alone = alone or (state == "I" and writes(sql))
+    return last if alone and ends_with_sync and state == "I" else None

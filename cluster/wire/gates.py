@@ -45,6 +45,8 @@ class Armed:
             commits = flight.may_commit if flight.replied_ns is None else flight.committed
             if flight.sqlstate is not None or (self.pattern is None and not commits):
                 return False
+        if rule.step is not None and rule.step != flight.step:
+            return False
         return rule.key is None or rule.key in keys
 
 

@@ -25,6 +25,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     sql: str | None = None  # a regular expression on the statement's text
     key: str | None = None  # an id that the flight or its transaction must carry
     occurrence: int = 1  # the n-th match is held
+    step: int | None = None  # only the n-th step of its transaction
 
 
 class Park(Struct, frozen=True, kw_only=True):

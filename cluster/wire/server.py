@@ -28,6 +28,8 @@ HOST = "127.0.0.1"
 log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0
 HELLO_SECONDS = 5.0
+CANCEL_TRIES = 50
+CANCEL_SECONDS = 0.05
 
 
 class WireServer:
@@ -123,10 +125,17 @@ class WireServer:
         client.close()
 
     async def _cancel_later(self, connection: Connection, request: bytes) -> None:
+        """Cancel what is held once it runs; a cancel that comes before it does is lost."""
+        held = {flight.number for flight in connection.conversation.unanswered}
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(HOLD_MAX_SECONDS):
                 await connection.until_running()
-            await self._forward_cancel(request)
+                for _ in range(CANCEL_TRIES):
+                    now = {flight.number for flight in connection.conversation.unanswered}
+                    if not held & now:
+                        return
+                    await self._forward_cancel(request)
+                    await asyncio.sleep(CANCEL_SECONDS)
 
     async def _forward_cancel(self, request: bytes) -> None:
         reader, writer = await self._connect()
@@ -174,6 +183,8 @@ class WireServer:
         except (OSError, ValueError, asyncio.IncompleteReadError):
             self._controller = None
             self._gates.controller_lost()
+            for port in self._ports.values():
+                port.heard.set()
             writer.close()
 
     async def _answer(self, frame: dict[str, Any]) -> None:
@@ -204,6 +215,8 @@ class WireServer:
                 return await self._gates.release(frame["hold_id"], frame["action"])
             case "cut":
                 return self._cut(frame["replica"], frame["side"], frame.get("connection"))
+            case "silence":
+                return self._silence(frame["replica"], bool(frame["silent"]))
             case "delay":
                 return self._delay(frame["replica"], float(frame["seconds"]))
             case "state":
@@ -233,6 +246,13 @@ class WireServer:
         for connection in chosen:
             connection.cut(side)
         return len(chosen)
+
+    def _silence(self, replica: str, silent: bool) -> None:
+        heard = self._ports[replica].heard
+        if silent:
+            heard.clear()
+        else:
+            heard.set()
 
     def _delay(self, replica: str, seconds: float) -> None:
         if replica == "*":

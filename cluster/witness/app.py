@@ -6,6 +6,7 @@ Modes are named after what a caller experiences. Every mode but `down` makes the
 
 import asyncio
 import hmac
+from collections import Counter
 from typing import Literal
 
 import msgspec
@@ -43,12 +44,14 @@ class Witness:
         self._token = token
         self._control = Control(mode="normal")
         self._left: int | None = None
+        self._met: Counter[str] = Counter()
 
     def application(self) -> web.Application:
         """The aiohttp application."""
         app = web.Application(client_max_size=BODY_MAX_BYTES)
         app.router.add_post("/shipments", self.ship)
         app.router.add_post("/control", self.control)
+        app.router.add_get("/control", self.met)
         app.router.add_get("/effects", self.effects)
         app.router.add_get("/healthz", self.health)
         return app
@@ -60,6 +63,7 @@ class Witness:
     async def ship(self, request: web.Request) -> web.StreamResponse:
         """Make a shipment, remember it, then answer as the mode says."""
         mode = self._next_mode()
+        self._met[mode] += 1
         if mode == "down":
             return web.json_response({"error": "down"}, status=503)
         try:
@@ -94,6 +98,11 @@ class Witness:
             return web.json_response({"error": str(error)}, status=400)
         self._left = self._control.times
         return web.json_response({"mode": self._control.mode})
+
+    async def met(self, request: web.Request) -> web.Response:
+        """How many calls met each mode."""
+        self._authorise(request)
+        return web.json_response(self._met)
 
     async def effects(self, request: web.Request) -> web.Response:
         """The shipments of one order id."""

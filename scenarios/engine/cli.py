@@ -4,7 +4,6 @@ Heavy modules are imported inside the commands, so that `onceproof --help` answe
 Results go to standard output, everything else to standard error; `--json` gives one JSON document.
 """
 
-import asyncio
 import random
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import click
 
-from scenarios.engine.exits import mapped
+from scenarios.engine.exits import interruptible, mapped
 
 CONFIG = click.option(
     "--config", type=click.Path(path_type=Path), help="onceproof.toml of the service (default: "
@@ -63,7 +62,7 @@ def demo(seed: int | None, runs: Path | None) -> int:
     """
     from scenarios.engine.demo import demonstrate
 
-    return asyncio.run(demonstrate(chosen(seed), runs_root(runs)))
+    return interruptible(demonstrate(chosen(seed), runs_root(runs)))
 
 
 @cli.command(name="list")
@@ -99,7 +98,7 @@ def run(
     """
     from scenarios.engine.show import run_and_show
 
-    return asyncio.run(
+    return interruptible(
         run_and_show(
             scenario, strategy, provider, config, chosen(seed), runs_root(runs),
             as_json=as_json, search=search, database_url=database_url,
@@ -135,7 +134,7 @@ def heal(runs: Path | None, as_json: bool) -> int:
     """End and remove what a run left behind that could not clean up after itself."""
     from scenarios.engine.show import heal_and_show
 
-    return asyncio.run(heal_and_show(runs_root(runs), as_json=as_json))
+    return interruptible(heal_and_show(runs_root(runs), as_json=as_json))
 
 
 @cli.command()
@@ -145,7 +144,7 @@ def doctor(config: Path | None, as_json: bool) -> int:
     """Check that this machine has what a run needs, and say what to do where it has not."""
     from scenarios.engine.doctor import examine
 
-    return asyncio.run(examine(config, as_json=as_json))
+    return interruptible(examine(config, as_json=as_json))
 
 
 def chosen(seed: int | None) -> int:

@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -81,7 +82,7 @@ def load_config(path: Path) -> ServiceConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}). Name one with --config.") from None
     try:
-        tomllib.loads(text)
+        check_roles(path, text, tomllib.loads(text))
         config = msgspec.toml.decode(text, type=ServiceConfig)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}. It must be a TOML file.") from None
@@ -96,10 +97,23 @@ def load_config(path: Path) -> ServiceConfig:
     return config
 
 
+def check_roles(path: Path, text: str, raw: dict[str, Any]) -> None:
+    """ConfigError for a role that is no list of words; the decoder does not say which one."""
+    service = raw.get("service")
+    roles = service.get("roles") if isinstance(service, dict) else None
+    for name, command in roles.items() if isinstance(roles, dict) else ():
+        if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+            line = line_of(text, "service.roles", name)
+            raise ConfigError(
+                f"{path}: line {line}: service.roles.{name}: expected a list of words, as in "
+                f'{name} = ["node", "server.js"].'
+            )
+
+
 def explain(path: Path, text: str, complaint: str) -> str:
     """Turn the decoder's complaint into file, line, key and what was expected."""
     expected, _, where = complaint.partition(" - at `$")
-    table = where.rstrip("`").lstrip(".")
+    table = re.sub(r"\[.*", "", where.rstrip("`").lstrip("."))
     field = re.search(r"field `([^`]+)`", expected)
     key = ".".join(part for part in (table, field.group(1) if field else "") if part)
     parent, _, leaf = key.rpartition(".")

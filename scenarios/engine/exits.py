@@ -13,14 +13,33 @@ Python's 1 for a traceback are both mapped away.
 | 255 | the harness itself, or the machine, failed |
 """
 
+import asyncio
+import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import click
 
 from results.errors import OnceproofError
 
 INTERRUPTED, USAGE, HARNESS = 130, 254, 255
+
+
+def interruptible(main: Coroutine[Any, Any, int]) -> int:
+    """Run `main`; SIGTERM and SIGHUP end it as Ctrl-C does, with all of its cleaning up."""
+
+    async def guarded() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        return await main
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def mapped(command: Callable[[], int | None], *, debug: bool) -> int:

@@ -7,6 +7,7 @@ is always somebody left to answer. Order and moments come from the run's seed.
 
 import asyncio
 import time
+from itertools import groupby
 
 from cluster import faults
 from cluster.faults.crash import CrashPoint
@@ -15,16 +16,32 @@ from cluster.wire.client import Park
 from cluster.wire.rules import Point, Rule
 from results.records import Stage
 from scenarios.engine.plan import RunPlan, moment
-from scenarios.engine.scenario import Crash, DbDisconnect, Fault, Freeze, Graceful
+from scenarios.engine.scenario import (
+    Crash,
+    DbCrash,
+    DbDisconnect,
+    DbLatency,
+    Fault,
+    Freeze,
+    Graceful,
+    PowerLoss,
+    ProviderFault,
+    RollingRestart,
+)
 from scenarios.engine.stand import Stand, Watch
 from scenarios.engine.swarm import Traffic
 
 PARK_SECONDS = 15.0
+LEASE_SECONDS = 3.0
 WIRE_POINTS: dict[str, Point] = {
     "commit-dropped": "before-commit",
     "commit-after-death": "before-commit",
     "reply-lost": "reply",
+    "statement": "before",
 }
+EVERYBODY = (DbCrash, DbLatency, ProviderFault, RollingRestart)
+ALONE = (DbCrash, RollingRestart)  # they hit everybody: no other fault could be proved meanwhile
+STEP_SECONDS = 2.0  # without a park for so long, no delivery has so many steps
 
 
 async def inject_all(plan: RunPlan, stand: Stand, traffic: Traffic, watch: Watch) -> None:
@@ -36,18 +53,22 @@ async def inject_all(plan: RunPlan, stand: Stand, traffic: Traffic, watch: Watch
     order.shuffle(asked)
     injector = Injector(plan, stand, traffic)
     slots = asyncio.Semaphore(max(1, plan.scenario.replicas - 1))
-    done = 0
+    begun, done = time.monotonic(), 0
 
     async def one(number: int, fault: Fault) -> None:
         nonlocal done
+        await asyncio.sleep(begun + number * plan.scenario.fault_every_seconds - time.monotonic())
         async with slots:
             await injector.inject(f"fault-{number}", fault)
         done += 1
         watch(f"faults: {done} of {len(asked)} done")
 
-    async with asyncio.TaskGroup() as tasks:
-        for number, fault in enumerate(asked):
-            tasks.create_task(one(number, fault))
+    for alone, batch in groupby(enumerate(asked), lambda pair: isinstance(pair[1], ALONE)):
+        async with asyncio.TaskGroup() as tasks:
+            for number, fault in batch:
+                task = tasks.create_task(one(number, fault))
+                if alone:
+                    await asyncio.wait([task])
 
 
 class Injector:
@@ -59,15 +80,23 @@ class Injector:
         self._random = plan.random("moments")
         self._busy: set[str] = set()
         self._context = faults.FaultContext(
-            place=stand.place, journal=stand.journal, database=stand.dsn, wire=stand.wire
-        )
+            place=stand.place, journal=stand.journal, database=stand.dsn, wire=stand.wire,
+            server=stand.postgres, provider=stand.provider,
+            stretch_seconds=plan.scenario.stretch_ms / 1000,
+        )  # fmt: skip
+        self._step = 1  # the next one that EachStatement strikes
+        self._steps_max: int | None = None  # how many a delivery has, once that is known
 
     async def inject(self, fault_id: str, fault: Fault) -> None:
         """One fault from asked to healed."""
         point = moment(fault)
         self._record(fault_id, fault, point, Stage.ASKED)
+        if isinstance(fault, EVERYBODY):
+            await self._wait_a_while()
+            await faults.perform(self._of_everybody(fault_id, fault))
+            return
         if point == "blind":
-            await asyncio.sleep(self._random.uniform(0.05, 0.8))
+            await self._wait_a_while()
             victim = await self._free_replica()
             park = None
         else:
@@ -99,20 +128,40 @@ class Injector:
                 act = faults.Graceful(context, fault_id, name)
             case DbDisconnect():
                 act = faults.DbDisconnect(context, fault_id, name)
+            case PowerLoss():
+                act = faults.PowerLoss(context, fault_id, name, fault.dark_seconds, park)
+            case _:
+                raise AssertionError(fault)
         await faults.perform(act)
+
+    def _of_everybody(self, fault_id: str, fault: Fault) -> faults.Fault:
+        """A fault without a victim of its own."""
+        context = self._context
+        match fault:
+            case DbCrash():
+                return faults.DbCrash(context, fault_id, fault.down_seconds)
+            case DbLatency():
+                return faults.DbLatency(context, fault_id, fault.delay_ms / 1000, fault.seconds)
+            case ProviderFault():
+                return faults.ProviderFault(context, fault_id, fault.kind, fault.seconds)
+            case RollingRestart():
+                return faults.RollingRestart(context, fault_id)
+        raise AssertionError(fault)
+
+    async def _wait_a_while(self) -> None:
+        """A seeded time."""
+        await asyncio.sleep(self._random.uniform(0.05, 0.8))
 
     async def _park(
         self, fault_id: str, fault: Fault, point: str
     ) -> tuple[Replica | None, Park | None]:
         """Hold some replica that no other fault works on at the asked point of a transaction."""
-        deadline_ns = time.monotonic_ns() + int(PARK_SECONDS * 1e9)
-        lease_seconds = fault.frozen_seconds + 5.0 if isinstance(fault, Freeze) else 3.0
-        while time.monotonic_ns() < deadline_ns and not self._traffic.ended.is_set():
-            free = {
-                replica.name: replica
-                for replica in await self._stand.place.replicas()
-                if replica.role == "web" and replica.ready and replica.name not in self._busy
-            }
+        deadline = time.monotonic() + PARK_SECONDS
+        lease_seconds = LEASE_SECONDS + held_seconds(fault)
+        role = fault.role if isinstance(fault, Crash) else "web"
+        tried_since = time.monotonic()
+        while time.monotonic() < deadline and not self._traffic.ended.is_set():
+            free = await self._free(role)
             if not free:
                 await asyncio.sleep(0.05)
                 continue
@@ -121,32 +170,50 @@ class Injector:
                 point=WIRE_POINTS.get(point, "before-commit"),
                 replicas=tuple(free),
                 lease_seconds=lease_seconds,
+                step=self._step if point == "statement" else None,
             )
-            await self._stand.wire.arm(rule)
-            park = await self._stand.wire.next_park(rule.rule_id, timeout_seconds=1.0)
+            park = await self._wait_park(rule)
             if park is None:
-                await self._stand.wire.disarm(rule.rule_id)
-                park = await self._stand.wire.next_park(rule.rule_id, timeout_seconds=0.05)
-            if park is not None:
-                # A transaction of orders/create is not what was asked for: let it go.
-                if park.replica not in self._busy and self._traffic.announced(park.keys):
-                    self._busy.add(park.replica)
-                    return free[park.replica], park
-                await self._stand.wire.release(park.hold_id, "pass")
+                if point == "statement" and time.monotonic() - tried_since > STEP_SECONDS:
+                    self._steps_max, self._step = max(1, self._step - 1), 1
+                    tried_since = time.monotonic()
+                continue
+            # A transaction of orders/create is not what was asked for: let it go.
+            wanted = role != "web" or self._traffic.announced(park.keys)
+            if park.replica not in self._busy and wanted:
+                self._busy.add(park.replica)
+                if point == "statement":
+                    last = self._step == self._steps_max
+                    self._step = 1 if last else self._step + 1
+                return free[park.replica], park
+            await self._stand.wire.release(park.hold_id, "pass")
         return None, None
+
+    async def _wait_park(self, rule: Rule) -> Park | None:
+        """Arm a rule and wait for what it parks; None, and disarmed, when that takes too long."""
+        await self._stand.wire.arm(rule)
+        park = await self._stand.wire.next_park(rule.rule_id, timeout_seconds=1.0)
+        if park is None:
+            await self._stand.wire.disarm(rule.rule_id)
+            park = await self._stand.wire.next_park(rule.rule_id, timeout_seconds=0.05)
+        return park
+
+    async def _free(self, role: str) -> dict[str, Replica]:
+        """The ready replicas of a role that no other fault works on, by name."""
+        return {
+            replica.name: replica
+            for replica in await self._stand.place.replicas()
+            if replica.role == role and replica.ready and replica.name not in self._busy
+        }
 
     async def _free_replica(self) -> Replica | None:
         """A replica that is ready and nobody's victim, chosen by the seed."""
         for _ in range(100):
-            free = [
-                replica
-                for replica in await self._stand.place.replicas()
-                if replica.role == "web" and replica.ready and replica.name not in self._busy
-            ]
+            free = await self._free("web")
             if self._traffic.ended.is_set():
                 return None
             if free:
-                victim = self._random.choice(free)
+                victim = self._random.choice(list(free.values()))
                 self._busy.add(victim.name)
                 return victim
             await asyncio.sleep(0.05)
@@ -158,3 +225,14 @@ class Injector:
         self._stand.journal.fault(
             fault_id=fault_id, kind=fault.kind, point=point, stage=stage, detail=detail
         )
+
+
+def held_seconds(fault: Fault) -> float:
+    """How long a fault keeps its victim's flight, beyond what every fault needs."""
+    match fault:
+        case Freeze():
+            return fault.frozen_seconds
+        case PowerLoss():
+            return fault.dark_seconds
+        case _:
+            return 0.0

@@ -25,7 +25,15 @@ from results.errors import ConfigError
 from results.records import FORMAT_VERSION, Manifest
 from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig
-from scenarios.engine.scenario import Crash, Fault, Freeze, InTransaction, Scenario
+from scenarios.engine.scenario import (
+    Crash,
+    EachStatement,
+    Fault,
+    Freeze,
+    InTransaction,
+    PowerLoss,
+    Scenario,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +60,9 @@ def moment(fault: Fault) -> CrashPoint:
     match fault:
         case Crash(at=InTransaction(point=point)):
             return point
-        case Freeze():
+        case Crash(at=EachStatement()):
+            return "statement"
+        case Freeze() | PowerLoss():
             return "in-transaction"
         case _:
             return "blind"
@@ -75,6 +85,8 @@ def refuse_impossible(plan: RunPlan) -> None:
                 f"The scenario {plan.name} needs {key} under [service] in onceproof.toml. Add it, "
                 "or run another scenario (`onceproof list`)."
             )
+    if plan.search and plan.scenario.replicas < 2:
+        raise ConfigError("--search holds one replica while another goes on: it needs two.")
 
 
 def open_folder(plan: RunPlan) -> RunFolder:

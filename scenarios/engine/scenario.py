@@ -4,14 +4,28 @@ A scenario says what traffic comes and what goes wrong meanwhile. It has no asse
 is the point of the tool, so every scenario has it. What makes a run *count* is in `needs`.
 """
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from loadtests.traffic import NO_MIX, Mix
 from results.records import Thresholds
 
+COPIES_MAX = 50
 CommitPoint = Literal["commit-dropped", "commit-after-death", "reply-lost"]
+
+
+def require(holds: bool, sentence: str) -> None:
+    """ValueError with the sentence where it does not hold."""
+    if not holds:
+        raise ValueError(sentence)
+
+
+def one_of(what: str, given: str, known: Sequence[str]) -> None:
+    """ValueError with the nearest names for a word that is none of them."""
+    near = difflib.get_close_matches(given, known, n=3, cutoff=0.4) or known
+    require(given in known, f"{what}: there is no {given!r}, did you mean {', '.join(near)}?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +37,10 @@ class Burst:
 
     copies: int = 2
     ids: Literal["same", "distinct"] = "distinct"
+
+    def __post_init__(self) -> None:
+        require(1 <= self.copies <= COPIES_MAX, f"Burst.copies: expected 1 to {COPIES_MAX}")
+        one_of("Burst.ids", self.ids, ("same", "distinct"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +56,29 @@ class Traffic:
     retry_time_scale: float = 1 / 600  # Shopify's retries span 4 hours; here, 24 seconds
     users: int = 80  # the most bursts in flight
 
+    def __post_init__(self) -> None:
+        require(self.orders >= 1, "Traffic.orders: expected 1 or more")
+        require(self.per_second > 0, "Traffic.per_second: expected more than 0")
+        require(self.users >= 1, "Traffic.users: expected 1 or more")
+        one_of("Traffic.create", self.create, ("before", "after", "never"))
+
 
 @dataclass(frozen=True, slots=True)
 class InTransaction:
     """The moment of a fault: a replica sits at this point of its own transaction."""
 
     point: CommitPoint
+
+    def __post_init__(self) -> None:
+        one_of("InTransaction", self.point, get_args(CommitPoint))
+
+
+@dataclass(frozen=True, slots=True)
+class EachStatement:
+    """The moment before a delivery's first statement, its second, and so on, in turn.
+
+    How many there are is found out as it goes: after the last one it begins again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +88,11 @@ class Blind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crash:
-    """SIGKILL a replica at a moment, so many times."""
+    """SIGKILL a replica at a moment, so many times; `role` "relay" strikes the one that ships."""
 
-    at: InTransaction | Blind
+    at: InTransaction | EachStatement | Blind
     times: int = 5
+    role: str = "web"
 
     kind = "crash"
 
@@ -89,7 +125,64 @@ class DbDisconnect:
     kind = "db-disconnect"
 
 
-Fault = Crash | Freeze | Graceful | DbDisconnect
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DbCrash:
+    """SIGKILL the whole database server, and start it again a moment later."""
+
+    times: int = 1
+    down_seconds: float = 0.5
+
+    kind = "db-crash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DbLatency:
+    """Delay every step towards the database for a while."""
+
+    times: int = 1
+    delay_ms: float = 50.0
+    seconds: float = 3.0
+
+    kind = "db-latency"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerLoss:
+    """A replica's machine dies inside a transaction, and Postgres does not hear of it at once."""
+
+    times: int = 1
+    dark_seconds: float = 3.0
+
+    kind = "power-loss"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderFault:
+    """The provider ships and its answer is lost (or is a 500), is slow, or is down, for a while."""
+
+    what: Literal["reply-lost", "error", "slow", "down"]
+    times: int = 1
+    seconds: float = 2.0
+
+    @property
+    def kind(self) -> str:
+        """`witness-reply-lost` and so on."""
+        return f"witness-{self.what}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollingRestart:
+    """All web replicas end gracefully, one after the other, as in a rollout."""
+
+    times: int = 1
+
+    kind = "rolling-restart"
+
+
+Fault = (
+    Crash | Freeze | Graceful | DbDisconnect | DbCrash | DbLatency | PowerLoss | ProviderFault
+    | RollingRestart
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +193,12 @@ class Scenario:
     replicas: int = 3
     traffic: Traffic = field(default_factory=Traffic)
     faults: Sequence[Fault] = ()
+    fault_every_seconds: float = 0.0  # from one fault's begin to the next; 0: one on another
     stretch_ms: float = 0.0  # the wire delays every flight: widens each race window
     settle_seconds: float = 30.0
     needs: Thresholds = field(default_factory=Thresholds)
+
+    def __post_init__(self) -> None:
+        require(self.replicas >= 1, "Scenario.replicas: expected 1 or more")
+        for fault in self.faults:
+            require(fault.times >= 1, f"{type(fault).__name__}.times: expected 1 or more")

@@ -2,29 +2,35 @@
 
 Liveness can only be judged once faults are healed, retries have ended and the relay has drained;
 `settle` waits for that condition, never for a time alone. What has not settled by the deadline is
-left as it is: the checker will find it and say so.
+noted: a run that still moved says nothing of what it had not done yet.
 """
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
+from results.errors import ClusterError
 from scenarios.engine.stand import Stand, Watch
 
 SAMPLE_SECONDS = 0.25
-SNAPSHOTS_MAX = 2_000
+SLOWER_AFTER = 1_000  # snapshots, after which they come half as often, and so on
+QUIET_SECONDS = 1.0  # the provider has not been called for so long
+LOOK_SECONDS = 0.1
 
 
 @asynccontextmanager
 async def sampling(stand: Stand) -> AsyncIterator[None]:
-    """Take snapshots while the context lasts; their number is part of the coverage."""
+    """Take snapshots while the context lasts; their number and gaps are part of the coverage."""
 
     async def sample() -> None:
-        while stand.ledger.taken < SNAPSHOTS_MAX:
-            await stand.ledger.snapshot("sample")
-            await asyncio.sleep(SAMPLE_SECONDS)
+        while True:
+            with contextlib.suppress(ClusterError):  # a database that is down: look again
+                await stand.ledger.snapshot("sample")
+            await asyncio.sleep(SAMPLE_SECONDS * 2 ** (stand.ledger.taken // SLOWER_AFTER))
 
     task = asyncio.create_task(sample())
     try:
@@ -58,14 +64,47 @@ def lost_part(stand: Stand) -> str:
 
 
 async def settle(stand: Stand, deadline_seconds: float, watch: Watch) -> None:
-    """Wait until every replica is ready and nothing is unsent, open or waiting, twice in a row."""
+    """Wait until nothing moves any more, and note in the manifest whether that came to be.
+
+    Every replica is ready, nothing is unsent, open or waiting, the provider is quiet, and every
+    order that was acknowledged has shipped. If all but the last holds at the deadline, the run has
+    settled all the same: what has not shipped by then was lost.
+    """
     watch("waiting until nothing moves any more")
-    quiet = 0
+    still = False
     try:
         async with asyncio.timeout(deadline_seconds):
-            while quiet < 2:
-                ready = all(replica.ready for replica in await stand.place.replicas())
-                quiet = quiet + 1 if ready and await stand.ledger.settled() else 0
-                await asyncio.sleep(0.1)
+            while True:
+                still = await standing_still(stand)
+                if still and not await asyncio.to_thread(owed, stand):
+                    return
+                await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
-        watch(f"not settled after {deadline_seconds:.0f} s: judged as it is")
+        if still:
+            return
+    watch(f"not settled after {deadline_seconds:.0f} s: judged as it is")
+    stand.folder.write_manifest(replace(stand.folder.read_manifest(), settled=False))
+
+
+async def standing_still(stand: Stand) -> bool:
+    """Whether nothing moves: replicas, ledger, provider."""
+    if not all(replica.ready for replica in await stand.place.replicas()):
+        return False
+    try:
+        if not await stand.ledger.settled():
+            return False
+    except ClusterError:
+        return False
+    calls = stand.folder.witness
+    return not calls.exists() or time.time() - calls.stat().st_mtime >= QUIET_SECONDS
+
+
+def owed(stand: Stand) -> int:
+    """How many orders were acknowledged and have not shipped; 0 without a witness."""
+    bundle = stand.folder.load()
+    if not bundle.manifest.has_witness:
+        return 0
+    return sum(
+        bundle.history.first_ok_ns(key) is not None and key not in bundle.effects
+        for key in bundle.history.by_order
+    )

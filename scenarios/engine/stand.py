@@ -19,6 +19,7 @@ from cluster.postgres import Postgres
 from cluster.processes import Processes, ProcessSpec
 from cluster.spawn import Child, module_environment, spawn
 from cluster.wire.client import Wire
+from cluster.witness.client import WitnessClient
 from results.errors import ClusterError
 from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig
@@ -41,6 +42,7 @@ class Stand:
     wire: Wire
     wire_process: Child
     witness: Child
+    provider: WitnessClient
     place: Processes
     ledger: LedgerReader
     targets: dict[str, str]  # replica name -> base URL
@@ -63,11 +65,13 @@ async def standing(plan: RunPlan, folder: RunFolder, watch: Watch) -> AsyncItera
         watch(f"Postgres {postgres.version} from {postgres.provider}")
         token, secret = secrets.token_hex(16), secrets.token_hex(16)
         next_secret = secrets.token_hex(16) if plan.scenario.traffic.rotate_after else ""
-        wire_process, witness, _ = await asyncio.gather(
-            start_wire(stack, postgres, folder, journal, token),
-            start_witness(stack, folder, journal, token, plan.provider),
-            apply_schema(config, postgres.dsn, journal),
-        )
+        async with asyncio.TaskGroup() as tasks:  # one that fails ends the others
+            starting_wire = tasks.create_task(start_wire(stack, postgres, folder, journal, token))
+            starting_witness = tasks.create_task(
+                start_witness(stack, folder, journal, token, plan.provider)
+            )
+            tasks.create_task(apply_schema(config, postgres.dsn, journal))
+        wire_process, witness = starting_wire.result(), starting_witness.result()
         wire = await Wire.connect(HOST, wire_process.port, token)
         stack.push_async_callback(wire.close)
         place = Processes(
@@ -80,11 +84,13 @@ async def standing(plan: RunPlan, folder: RunFolder, watch: Watch) -> AsyncItera
         stack.push_async_callback(ledger.close)
         stand = Stand(
             config=config, folder=folder, journal=journal, postgres=postgres, dsn=postgres.dsn,
-            wire=wire, wire_process=wire_process, witness=witness, place=place, ledger=ledger,
-            targets={}, secret=secret, next_secret=next_secret, token=token,
+            wire=wire, wire_process=wire_process, witness=witness,
+            provider=WitnessClient(f"http://{HOST}:{witness.port}", token), place=place,
+            ledger=ledger, targets={}, secret=secret, next_secret=next_secret, token=token,
         )  # fmt: skip
         watch(f"starting {replicas} replicas of {config.service.name}")
         await start_replicas(stand, plan.strategy, replicas)
+        await ledger.snapshot("sample")  # a wrong query is found before any traffic
         note(
             folder,
             postgres={"provider": postgres.provider, "version": postgres.version,
@@ -128,13 +134,21 @@ async def apply_schema(config: ServiceConfig, dsn: str, journal: Journal) -> Non
     command = config.schema_command()
     if not command:
         return
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=module_environment({config.service.database_from: dsn, RUN_VARIABLE: journal.owner}),
-        start_new_session=True,
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=module_environment(
+                {config.service.database_from: dsn, RUN_VARIABLE: journal.owner}
+            ),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ClusterError(
+            f"The service's schema command {command[0]!r} cannot be started: {error.strerror}. "
+            "It is `schema` under [service] in onceproof.toml."
+        ) from None
     journal.spawned("schema", process.pid)
     try:
         output, _ = await asyncio.wait_for(process.communicate(), SCHEMA_SECONDS)

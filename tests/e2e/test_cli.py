@@ -52,6 +52,7 @@ def test_a_wrong_word_is_status_254_and_the_nearest_name(
         ("[service\n", "line 1"),
         ('[service]\nname = 3\n[ledger]\norders = ""\n', "line 2: service.name"),
         ('[service]\nname = "x"\nwebhok = "/"\n', "service.webhok"),
+        ('[service]\n[service.roles]\nweb = "node x"\n', "line 3: service.roles.web"),
         ("", "service"),
     ],
 )

@@ -7,124 +7,16 @@ import signal
 import socket
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
-import msgspec
 import pytest
 from aiohttp import web
 
-from loadtests.shopify import sign
 from loadtests.swarm import ROOT, Swarm, SwarmPlan
-from loadtests.traffic import Mix
-from results.records import Completion, GeneratorEnd, Intent, Outcome
+from results.records import Outcome
+from tests.e2e.sink import SECRET, History, Sink, plan, read, send, sink
 
-READER = msgspec.json.Decoder(Intent | Completion | GeneratorEnd)
-SECRET = "hush"
-Answer = Callable[[web.Request, int], Awaitable[web.StreamResponse]]
-
-
-async def accept(_request: web.Request, _attempt: int) -> web.StreamResponse:
-    return web.json_response({})
-
-
-@dataclass
-class Sink:
-    """Reads deliveries on two ports and answers as the test says."""
-
-    ports: list[int] = field(default_factory=list)
-    received: Counter[str] = field(default_factory=Counter)
-    bodies: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
-    topics: list[str] = field(default_factory=list)
-    forged: int = 0
-    followed: int = 0
-    answer: Answer = accept
-
-    async def deliver(self, request: web.Request) -> web.StreamResponse:
-        content = await request.read()
-        attempt_id = request.headers["X-Onceproof-Attempt"]
-        webhook_id = request.headers["X-Shopify-Webhook-Id"]
-        self.received[attempt_id] += 1
-        self.bodies[webhook_id].add(content)
-        self.topics.append(request.headers["X-Shopify-Topic"])
-        self.forged += request.headers.get("X-Shopify-Hmac-Sha256") != sign(SECRET, content)
-        return await self.answer(request, int(attempt_id.rpartition(".")[2]))
-
-    async def follow(self, _request: web.Request) -> web.StreamResponse:
-        self.followed += 1
-        return web.json_response({})
-
-
-@pytest.fixture
-async def sink() -> AsyncIterator[Sink]:
-    sink = Sink()
-    application = web.Application()
-    application.router.add_post("/webhooks/orders/{kind}", sink.deliver)
-    application.router.add_route("*", "/elsewhere", sink.follow)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        for _ in range(2):
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-        sink.ports = [address[1] for address in runner.addresses]
-        yield sink
-    finally:
-        await runner.cleanup()
-
-
-@pytest.fixture
-def plan(sink: Sink, tmp_path: Path) -> SwarmPlan:
-    return SwarmPlan(
-        orders=12, per_second=60.0, copies=2, ids="distinct", seed=5, retries=8,
-        retry_time_scale=1e-5, webhook="/webhooks/orders/paid", create_webhook="",
-        users=12,
-        targets={f"web-{n}": f"http://127.0.0.1:{port}" for n, port in enumerate(sink.ports)},
-        history=tmp_path / "run",
-    )  # fmt: skip
-
-
-@dataclass
-class History:
-    intents: list[Intent]
-    completions: dict[str, Completion]
-    ends: list[GeneratorEnd]
-
-    def outcomes(self, attempt: int = 1) -> set[Outcome]:
-        return {
-            self.completions[intent.attempt_id].outcome
-            for intent in self.intents
-            if intent.attempt == attempt
-        }
-
-
-def read(folder: Path) -> History:
-    history = History([], {}, [])
-    for file in sorted(folder.glob("history-*.jsonl")):
-        records = [READER.decode(line) for line in file.read_bytes().splitlines()]
-        assert isinstance(records[-1], GeneratorEnd)
-        for record in records:
-            match record:
-                case Intent():
-                    history.intents.append(record)
-                case Completion():
-                    assert record.attempt_id not in history.completions
-                    history.completions[record.attempt_id] = record
-                case GeneratorEnd():
-                    history.ends.append(record)
-    return history
-
-
-async def send(plan: SwarmPlan, next_secret: str = "") -> History:
-    log = plan.history.parent / "locust.log"
-    swarm = await Swarm.start(
-        plan, secret=SECRET, log=log, environment={"ONCEPROOF_RUN": "t"}, next_secret=next_secret
-    )
-    try:
-        await swarm.wait(timeout_seconds=60)
-    finally:
-        await swarm.stop()
-    return read(plan.history)
+__all__ = ["plan", "sink"]  # fixtures
 
 
 def honest(history: History, sink: Sink) -> None:
@@ -157,51 +49,6 @@ async def test_every_copy_arrives_once_at_another_replica(sink: Sink, plan: Swar
     assert [(end.planned_orders, end.sent_orders, end.shed_orders) for end in history.ends] == [
         (12, 12, 0)
     ]
-
-
-async def test_what_comes_beside_the_bursts(sink: Sink, plan: SwarmPlan) -> None:
-    mix = Mix(again=1, repaid=1, cancelled=1, forged=1, two_shops=True)
-    history = await send(replace(plan, mix=mix, cancel_webhook="/webhooks/orders/cancelled"))
-
-    kinds = Counter(intent.kind for intent in history.intents)
-    assert kinds == {"paid": 24, "again": 12, "repaid": 12, "orders/cancelled": 12, "forged": 12}
-    assert sink.forged == 12
-    forged = [intent for intent in history.intents if not intent.authentic]
-    assert {intent.kind for intent in forged} == {"forged"}
-    real = {intent.order_id for intent in history.intents if intent.authentic}
-    assert not real & {intent.order_id for intent in forged}
-    assert len(real) == 6
-    by_order = defaultdict(list)
-    for intent in history.intents:
-        by_order[intent.shop, intent.order_id].append(intent)
-    for intents in by_order.values():
-        kind = {intent.kind: intent for intent in intents}
-        if "paid" not in kind:
-            continue
-        cancelled = history.completions[kind["orders/cancelled"].attempt_id]
-        first = [intent for intent in intents if intent.kind == "paid" and intent.copy == 0]
-        sent_ns = history.completions[first[0].attempt_id].sent_ns
-        assert sent_ns is not None
-        assert cancelled.done_ns < sent_ns
-        assert kind["again"].webhook_id == first[0].webhook_id
-        assert kind["repaid"].webhook_id not in {one.webhook_id for one in first}
-
-
-async def test_a_retry_may_come_under_a_new_id_and_the_secret_may_change(
-    sink: Sink, plan: SwarmPlan
-) -> None:
-    async def once_refused(_request: web.Request, attempt: int) -> web.StreamResponse:
-        return web.json_response({}, status=503 if attempt == 1 else 200)
-
-    sink.answer = once_refused
-    rotating = replace(plan, mix=Mix(rotate_ids=True), rotate_after=6)
-    history = await send(rotating, next_secret="the next one")
-
-    ids = defaultdict(set)
-    for intent in history.intents:
-        ids[intent.order_id, intent.copy].add(intent.webhook_id)
-    assert {len(found) for found in ids.values()} == {2}
-    assert 0 < sink.forged < sum(sink.received.values())  # signed with the next secret
 
 
 async def test_a_connection_lost_after_reading_is_info_and_is_never_resent_by_the_client(

@@ -53,10 +53,12 @@ class PlayedWire:
     open: list[PlayedConnection] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     sees_eof: bool = True
+    holds: bool = True  # False: the lease was over before
     states: int = 0
 
-    async def release(self, hold_id: str, action: str) -> None:
+    async def release(self, hold_id: str, action: str) -> bool:
         self.released.append(action)
+        return self.holds
 
     async def state(self) -> PlayedState:
         self.states += 1

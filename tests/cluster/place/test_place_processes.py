@@ -145,7 +145,7 @@ async def test_one_that_keeps_crashing_backs_off_and_gives_up_with_its_last_word
         assert await processes.replicas() == []
         delays = [event.detail for event in events if event.what == "restarting"]
         assert len(delays) >= 2
-        with pytest.raises(ClusterError, match="not ready"):
+        with pytest.raises(ClusterError, match="cannot be started"):
             await processes.start(replace(broken, name="web-1", command=("/nowhere/at/all",)))
     finally:
         await processes.stop_all()
