@@ -2,16 +2,19 @@
 
 The replica lives on and must notice, with whatever it had in flight: an unfinished transaction is
 rolled back, a COMMIT under way may be either. Whose connections they are is known from the wire,
-exactly; Postgres itself cannot tell one replica's from another's.
+exactly; Postgres itself cannot tell one replica's from another's. Aimed at a park before a COMMIT,
+one of them is in a transaction that has written.
 """
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.faults.backend import DATABASE_ERRORS, Backend, server
-from cluster.faults.context import FaultContext, Stages
+from cluster.faults.context import FaultContext, Stages, park_detail
+from cluster.wire.rules import Park
 from results.errors import ClusterError, OnceproofError
 from results.records import Evidence, Stage
 
@@ -26,11 +29,16 @@ class DbDisconnect:
     context: FaultContext
     fault_id: str
     replica: str
-    point: str = field(default="blind", init=False)
+    park: Park | None = None
     kind: str = field(default="db-disconnect", init=False)
     _connections: dict[int, int] = field(default_factory=dict, init=False)  # number -> pid
     _backends: list[Backend] = field(default_factory=list, init=False)
     _facts: dict[str, Any] = field(default_factory=dict, init=False)
+
+    @property
+    def point(self) -> str:
+        """Where it was when it lost its connections."""
+        return "in-transaction" if self.park is not None else "blind"
 
     @property
     def _stages(self) -> Stages:
@@ -40,6 +48,8 @@ class DbDisconnect:
         """Terminate every backend that the wire has for this replica."""
         if self.context.wire is None:
             raise ClusterError("only the wire knows whose connections these are: run with it")
+        if self.park is not None:
+            self._stages.note(Stage.PARKED, park_detail(self.park))
         state = await self.context.wire.state()
         mine = [one for one in state.connections if one.replica == self.replica]
         self._connections = {one.connection: one.backend_pid for one in mine}
@@ -75,6 +85,8 @@ class DbDisconnect:
             missing.append(f"backend gone: Postgres could not be asked ({error})")
         open_still = await self._open_connections()
         self._facts["connections_open"] = open_still
+        if self.park is not None and not self._facts["landed_in_transaction"]:
+            missing.append("in transaction: the wire saw none open")
         if open_still:
             missing.append(f"server eof: the wire still has connections {open_still}")
         evidence = Evidence(facts=dict(self._facts), missing=tuple(missing))
@@ -86,7 +98,10 @@ class DbDisconnect:
         self._stages.note(Stage.HEAL)
 
     async def miss(self, reason: str) -> None:
-        """Nothing is held."""
+        """Let go of the park."""
+        if self.park is not None and self.context.wire is not None:
+            with contextlib.suppress(OnceproofError, OSError, TimeoutError):
+                await self.context.wire.release(self.park.hold_id, "pass")
         self._stages.note(Stage.MISSED, {"reason": reason})
 
     async def _open_connections(self) -> list[int]:

@@ -53,6 +53,7 @@ async def inject_all(plan: RunPlan, stand: Stand, traffic: Traffic, watch: Watch
     order.shuffle(asked)
     injector = Injector(plan, stand, traffic)
     slots = asyncio.Semaphore(max(1, plan.scenario.replicas - 1))
+    await traffic.flows()
     begun, done = time.monotonic(), 0
 
     async def one(number: int, fault: Fault) -> None:
@@ -127,7 +128,7 @@ class Injector:
             case Graceful():
                 act = faults.Graceful(context, fault_id, name)
             case DbDisconnect():
-                act = faults.DbDisconnect(context, fault_id, name)
+                act = faults.DbDisconnect(context, fault_id, name, park)
             case PowerLoss():
                 act = faults.PowerLoss(context, fault_id, name, fault.dark_seconds, park)
             case _:

@@ -27,6 +27,7 @@ from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig
 from scenarios.engine.scenario import (
     Crash,
+    DbDisconnect,
     EachStatement,
     Fault,
     Freeze,
@@ -62,7 +63,7 @@ def moment(fault: Fault) -> CrashPoint:
             return point
         case Crash(at=EachStatement()):
             return "statement"
-        case Freeze() | PowerLoss():
+        case Freeze() | PowerLoss() | DbDisconnect():
             return "in-transaction"
         case _:
             return "blind"

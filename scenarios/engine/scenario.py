@@ -118,7 +118,7 @@ class Graceful:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DbDisconnect:
-    """End all of a replica's database sessions (pg_terminate_backend) and let it go on."""
+    """End all of a replica's database sessions inside a transaction, and let it go on."""
 
     times: int = 2
 
@@ -194,6 +194,7 @@ class Scenario:
     traffic: Traffic = field(default_factory=Traffic)
     faults: Sequence[Fault] = ()
     fault_every_seconds: float = 0.0  # from one fault's begin to the next; 0: one on another
+    provider: Literal["honours", "ignores"] | None = None  # idempotency keys; None: as asked
     stretch_ms: float = 0.0  # the wire delays every flight: widens each race window
     settle_seconds: float = 30.0
     needs: Thresholds = field(default_factory=Thresholds)

@@ -77,7 +77,8 @@ async def run_and_show(
     name, scenario = load_scenario(scenario_name)
     plan = RunPlan(
         name=name, scenario=scenario, config=config, strategy=pick_strategy(config, strategy),
-        provider=provider, seed=seed, runs=runs, search=search, database_url=database_url,
+        provider=scenario.provider or provider, seed=seed, runs=runs, search=search,
+        database_url=database_url,
     )  # fmt: skip
     console, aside = consoles()
     with progress(aside, f"{name} × {plan.strategy} (seed {seed})") as watch:

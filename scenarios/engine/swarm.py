@@ -47,6 +47,12 @@ class Traffic:
                     self._paid.add(found.group(1).decode())
         return not self._paid.isdisjoint(keys)
 
+    async def flows(self) -> None:
+        """Wait for the first paid order, or for the traffic's end."""
+        while not self._paid and not self.ended.is_set():
+            self.announced(())
+            await asyncio.sleep(0.02)
+
     async def ended_or_lost(self, lost: asyncio.Event) -> None:
         """Let it end, and wait until all is answered; HarnessError when the wire is lost before."""
         self.faults_open.unlink(missing_ok=True)

@@ -247,7 +247,7 @@ async def test_rollouts_and_cut_sessions_lose_nothing(tmp_path: Path) -> None:
 
     assert (verdict.validity, verdict.doubts) == (Validity.VALID, ())
     assert [verdict.coverage.faults[name].evidenced for name in ("graceful:blind",
-            "db-disconnect:blind")] == [2, 2]  # fmt: skip
+            "db-disconnect:in-transaction")] == [2, 2]  # fmt: skip
 
 
 async def test_a_sleeper_wakes_and_nothing_ships_twice(tmp_path: Path) -> None:

@@ -1,0 +1,15 @@
+"""The database loses its power twice, and comes back from its log.
+
+What was answered must be there afterwards, what was not may be. Every open transaction is gone,
+every connection is dead, and the first statement on each pooled one fails.
+"""
+
+from scenarios import DbCrash, Scenario, Thresholds, Traffic
+
+scenario = Scenario(
+    title="The database crashes twice while every webhook arrives twice",
+    traffic=Traffic(orders=600, per_second=50, users=400),
+    faults=[DbCrash(times=2)],
+    fault_every_seconds=4.0,
+    needs=Thresholds(lateness_p99_ms=1_000),  # its retries load the generator, too
+)
