@@ -45,8 +45,20 @@ def draw_timeline(bundle: Bundle, verdict: Verdict, folder: Path) -> tuple[Path,
 
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / "timeline.png", folder / "timeline.svg"
-    style: dict[Any, Any] = {
-        "svg.hashsalt": bundle.manifest.run_id,
+    with mpl.rc_context(chart_style(bundle.manifest.run_id)):
+        figure, (above, below) = plt.subplots(
+            2, 1, sharex=True, figsize=(10, 5.2), height_ratios=[2, 3], layout="constrained"
+        )
+        _draw(figure, above, below, bundle, verdict)
+        save(figure, png, svg)
+        plt.close(figure)
+    return png, svg
+
+
+def chart_style(salt: str) -> dict[Any, Any]:
+    """What all drawings share; the salt makes the ids inside an SVG the same each time."""
+    return {
+        "svg.hashsalt": salt,
         "svg.fonttype": "none",
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
@@ -62,15 +74,12 @@ def draw_timeline(bundle: Bundle, verdict: Verdict, folder: Path) -> tuple[Path,
         "axes.spines.right": False,
         "text.parse_math": False,  # a `$` in a name is a dollar
     }
-    with mpl.rc_context(style):
-        figure, (above, below) = plt.subplots(
-            2, 1, sharex=True, figsize=(10, 5.2), height_ratios=[2, 3], layout="constrained"
-        )
-        _draw(figure, above, below, bundle, verdict)
-        figure.savefig(png, dpi=150, metadata={"Software": None})
-        figure.savefig(svg, metadata={"Date": None, "Creator": None})
-        plt.close(figure)
-    return png, svg
+
+
+def save(figure: Any, png: Path, svg: Path) -> None:
+    """Write both files, without a date or a version in them."""
+    figure.savefig(png, dpi=150, metadata={"Software": None})
+    figure.savefig(svg, metadata={"Date": None, "Creator": None})
 
 
 def _draw(figure: Any, above: "Axes", below: "Axes", bundle: Bundle, verdict: Verdict) -> None:

@@ -5,7 +5,9 @@ measured, the doubts are collected, and `decide` weighs them. `judge` does the s
 so that a run can be judged again years later.
 """
 
+import dataclasses
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -18,6 +20,7 @@ from results.findings import find_findings
 from results.history import OrderKey
 from results.latency import measure
 from results.run_folder import RunFolder, write_whole
+from results.slo import judge_slos
 from results.verdict import (
     ANOMALIES_MAX,
     Anomaly,
@@ -32,9 +35,15 @@ from results.verdict import (
 NOT_BUILT = "this version does not judge it yet"
 
 
-def judge(folder: RunFolder) -> Verdict:
-    """Judge a run's folder and leave `verdict.json` in it. ConfigError: no readable manifest."""
-    verdict = check(folder.load())
+def judge(folder: RunFolder, slos: Sequence[str] = ()) -> Verdict:
+    """Judge a run's folder and leave `verdict.json` in it. ConfigError: no readable manifest.
+
+    `slos` take the place of those that the run was asked for.
+    """
+    bundle = folder.load()
+    if slos:
+        bundle = dataclasses.replace(bundle, manifest=replace(bundle.manifest, slos=tuple(slos)))
+    verdict = check(bundle)
     write_whole(folder.verdict, verdict.to_json())
     return verdict
 
@@ -48,6 +57,7 @@ def check(bundle: Bundle) -> Verdict:
     doubts = find_doubts(bundle, coverage)
     validity = decide(len(anomalies), len(doubts))
     manifest = bundle.manifest
+    latency = measure(one for one in bundle.history.deliveries if one.intent.authentic)
     return Verdict(
         run_id=manifest.run_id,
         scenario=manifest.scenario,
@@ -63,7 +73,8 @@ def check(bundle: Bundle) -> Verdict:
         not_judged=not_judged,
         doubts=doubts,
         coverage=coverage,
-        latency=measure(one for one in bundle.history.deliveries if one.intent.authentic),
+        latency=latency,
+        slos=judge_slos(manifest.slos, latency),
     )
 
 

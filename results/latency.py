@@ -58,6 +58,11 @@ def latency_ms(delivery: Delivery) -> float | None:
     return (delivery.completion.done_ns - delivery.intent.intended_ns) / 1e6
 
 
+def acknowledged_ms(deliveries: Iterable[Delivery]) -> list[float]:
+    """The latencies of the `ok` deliveries, sorted."""
+    return _tally(deliveries)[1]
+
+
 def measure(deliveries: Iterable[Delivery]) -> Latency:
     """All deliveries together."""
     counts, values = _tally(deliveries)

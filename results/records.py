@@ -316,6 +316,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     asked_faults: dict[str, int]  # "crash:commit-dropped" -> 10
     has_wire: bool = True
     has_witness: bool = True
+    slos: tuple[str, ...] = ()  # as asked for: "p99<250ms"
     ledger_queries: tuple[str, ...] = ()  # which of orders, fulfillments, ... the service declares
     settled: bool = True  # False: something still moved when the run's patience ended
     controller_lost: str | None = None  # why the run's control of the wire broke, if it did

@@ -60,6 +60,13 @@ class FaultRow(Struct, frozen=True):
     evidenced: int
 
 
+class SloRow(Struct, frozen=True):
+    """A service level objective: `status` is "clean" or "missed"."""
+
+    status: str
+    words: str
+
+
 class CardView(Struct, frozen=True):
     """A counterexample, laid out."""
 
@@ -91,6 +98,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     promises: tuple[PromiseRow, ...]
     coverage: tuple[Pair, ...]
     faults: tuple[FaultRow, ...]
+    slos: tuple[SloRow, ...]
     doubts: tuple[Remark, ...]
     findings: tuple[Remark, ...]
     cards: tuple[CardView, ...]
@@ -161,6 +169,7 @@ def _view(folder: RunFolder, verdict: Verdict, timelines: Sequence[Timeline]) ->
         promises=tuple(promise_rows(verdict)),
         coverage=tuple(Pair(name, value) for name, value in coverage_rows(coverage)),
         faults=faults,
+        slos=tuple(SloRow("clean" if one.met else "missed", one.words) for one in verdict.slos),
         doubts=tuple(Remark(doubt.message, doubt.knob) for doubt in verdict.doubts),
         findings=tuple(
             Remark(f"{item.name}, {item.count:,} times", item.message) for item in verdict.findings

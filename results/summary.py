@@ -16,14 +16,13 @@ from results.latency import Second
 from results.records import Manifest
 from results.steps import Timeline
 from results.verdict import Validity, Verdict
-from results.wording import anomaly_words, bound_words, headline, kills_words
+from results.wording import SIGNS, anomaly_words, bound_words, headline, kills_words
 
-_STYLES = {
+STYLES = {
     Validity.VALID: "bold green",
     Validity.INVALID: "bold red",
     Validity.UNKNOWN: "bold yellow",
 }
-_SIGNS = {Validity.VALID: "✓", Validity.INVALID: "✗", Validity.UNKNOWN: "?"}
 TIMELINES_MAX = 5
 CHART_SECONDS_MAX = 120
 
@@ -38,29 +37,42 @@ def verdict_table(runs: Sequence[tuple[Manifest, Verdict]]) -> Table:
     table.add_column("overlapping\ngroups", justify="right")
     table.add_column("kills asked / parked\n/ fired / evidenced", no_wrap=True)
     table.add_column("95 % bound", no_wrap=True)
+    with_slos = any(verdict.slos for _, verdict in runs)
+    if with_slos:
+        table.add_column("SLO", overflow="fold")
     for manifest, verdict in runs:
-        sign = f"{_SIGNS[verdict.validity]} {verdict.validity.value}"
+        sign = f"{SIGNS[verdict.validity]} {verdict.validity.value}"
         what = Text(anomaly_words(verdict).replace(", ", "\n"))
         if verdict.validity is Validity.UNKNOWN and verdict.doubts:
             what = Text("\n".join(doubt.cause for doubt in verdict.doubts))
         table.add_row(
             Text(manifest.strategy),
             Text(manifest.scenario),
-            Text(sign, style=_STYLES[verdict.validity]),
+            Text(sign, style=STYLES[verdict.validity]),
             what,
             f"{verdict.coverage.overlapping_groups:,}",
             kills_words(verdict.coverage),
             bound_words(verdict.coverage),
+            *[slo_text(verdict)] * with_slos,
         )
     return table
+
+
+def slo_text(verdict: Verdict) -> Text:
+    """One line per objective: met or missed. Yellow, for no promise is broken."""
+    return Text("\n").join(
+        Text(f"{'✓' if result.met else '✗'} {result.slo.words}",
+             style="" if result.met else "bold yellow")
+        for result in verdict.slos
+    )  # fmt: skip
 
 
 def markdown_summary(runs: Sequence[tuple[Verdict, Sequence[Timeline]]]) -> str:
     """Verdict lines, one table, then doubts and counterexamples folded away."""
     lines = ["## onceproof", ""]
     for verdict, _ in runs:
-        sign = _SIGNS[verdict.validity]
-        lines += [f"**{sign} {verdict.validity.value}**: {_safe(headline(verdict))}", ""]
+        sign = SIGNS[verdict.validity]
+        lines += [f"**{sign} {verdict.validity.value}**: {inline(headline(verdict))}", ""]
     lines += [
         "| strategy | scenario | verdict | anomalies | overlapping groups "
         "| kills asked / parked / fired / evidenced | 95 % bound |",
@@ -77,15 +89,19 @@ def markdown_summary(runs: Sequence[tuple[Verdict, Sequence[Timeline]]]) -> str:
             kills_words(coverage),
             bound_words(coverage),
         ]
-        lines.append(f"| {' | '.join(_safe(cell) for cell in cells)} |")
+        lines.append(f"| {' | '.join(inline(cell) for cell in cells)} |")
     lines.append("")
     for verdict, timelines in runs:
+        for result in verdict.slos:
+            lines.append(f"- {inline(verdict.strategy)}: SLO {inline(result.words)}")
         for doubt in verdict.doubts:
-            lines.append(f"- {_safe(verdict.strategy)}: {_safe(doubt.message)} {_safe(doubt.knob)}")
+            lines.append(
+                f"- {inline(verdict.strategy)}: {inline(doubt.message)} {inline(doubt.knob)}"
+            )
         for timeline in timelines[:TIMELINES_MAX]:
             title = f"{verdict.strategy}: {timeline.code}, order {timeline.order_id}"
             text = html.escape(timeline_text(timeline), quote=False)
-            lines += ["", f"<details><summary>{_safe(title)}</summary>", ""]
+            lines += ["", f"<details><summary>{inline(title)}</summary>", ""]
             # A blank line would end the HTML block, and what follows would be Markdown again.
             lines += [f"<pre>{re.sub(chr(10) + '{2,}', chr(10), text)}</pre>", "</details>"]
     return "\n".join(lines) + "\n"
@@ -107,7 +123,7 @@ def latency_chart(seconds: Sequence[Second]) -> str:
     )
 
 
-def _safe(text: str) -> str:
+def inline(text: str) -> str:
     """One line of a Markdown cell: no HTML, no column, no link, no mark-up."""
     escaped = html.escape(" ".join(text.split()), quote=False)
     return re.sub(r"([|\\`*\[\]!])", r"\\\1", escaped)

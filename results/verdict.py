@@ -2,7 +2,8 @@
 
 `invalid` needs one anomaly. `valid` needs no anomaly *and* no doubt: a run that proved nothing is
 `unknown`, and every doubt names the knob to turn. A code that could not be evaluated is listed as
-not judged, never passed over as clean. `verdict.json` holds exactly this struct.
+not judged, never passed over as clean. A service level objective never moves the verdict, only the
+exit status of a valid one. `verdict.json` holds exactly this struct.
 """
 
 from enum import StrEnum
@@ -13,8 +14,10 @@ from msgspec import Struct, field
 
 from results.latency import Latency
 from results.records import FORMAT_VERSION
+from results.slo import SloResult
 
 ANOMALIES_MAX = 1_000  # listed in full; `totals` counts all of them
+SLO_MISSED = 3
 
 
 class Validity(StrEnum):
@@ -26,7 +29,7 @@ class Validity(StrEnum):
 
     @property
     def exit_status(self) -> int:
-        """What the command exits with."""
+        """What the command exits with, service level objectives aside."""
         return {Validity.VALID: 0, Validity.INVALID: 1, Validity.UNKNOWN: 2}[self]
 
 
@@ -137,11 +140,19 @@ class Verdict(Struct, frozen=True, kw_only=True):
     doubts: tuple[Doubt, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
     latency: Latency = field(default_factory=Latency)
+    slos: tuple[SloResult, ...] = ()
 
     @property
     def exit_status(self) -> int:
-        """0 valid, 1 invalid, 2 unknown."""
+        """0 valid, 1 invalid, 2 unknown, 3 valid but an SLO was missed."""
+        if self.validity is Validity.VALID and self.slos_missed:
+            return SLO_MISSED
         return self.validity.exit_status
+
+    @property
+    def slos_missed(self) -> tuple[SloResult, ...]:
+        """The service level objectives that were not met."""
+        return tuple(result for result in self.slos if not result.met)
 
     @property
     def codes(self) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from msgspec import Struct
 from results.anomalies.catalogue import CATALOGUE
 from results.verdict import Coverage, FaultCount, Validity, Verdict
 
+SIGNS = {Validity.VALID: "✓", Validity.INVALID: "✗", Validity.UNKNOWN: "?"}
+
 
 class PromiseRow(Struct, frozen=True):
     """What a verdict says of one of the sixteen codes."""
@@ -24,7 +26,9 @@ def headline(verdict: Verdict) -> str:
     if verdict.validity is Validity.UNKNOWN:
         cause = verdict.doubts[0].cause if verdict.doubts else "nothing was proved"
         return f"{who} stays unknown: {cause}"
-    return f"{who} kept every promise in {verdict.coverage.exposures:,} proven exposures"
+    kept = f"{who} kept every promise in {verdict.coverage.exposures:,} proven exposures"
+    missed = ", ".join(result.words for result in verdict.slos_missed)
+    return f"{kept}, but {missed}" if missed else kept
 
 
 def anomaly_words(verdict: Verdict) -> str:
@@ -98,7 +102,8 @@ def coverage_rows(coverage: Coverage) -> list[tuple[str, str]]:
     ]
     if coverage.holds:
         held = f"{ms(coverage.hold_p50_ms)} / {ms(coverage.hold_p99_ms)}"
-        rows.append((f"{coverage.holds:,} holds, p50 / p99", held))
+        rows.append(("holds", f"{coverage.holds:,}"))
+        rows.append(("… their length p50 / p99", held))
         rows.append(("other deliveries in flight on victims", f"{coverage.others_in_flight:,}"))
     if coverage.blind_share is not None:
         rows.append(("blind kills that hit a transaction", f"{coverage.blind_share:.0%}"))

@@ -31,6 +31,10 @@ PROVIDER = click.option(
     "--provider", type=click.Choice(["honours", "ignores"]), default="honours", show_default=True,
     help="Whether the fulfillment provider honours idempotency keys.",
 )  # fmt: skip
+SLO = click.option(
+    "--slo", "slos", multiple=True, callback=lambda _context, _option, given: checked_slos(given),
+    help="An objective, as in 'p99<250ms' or 'unknown-rate<1%', in quotes; repeatable.",
+)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -47,8 +51,10 @@ def cli(debug: bool) -> None:
       onceproof run distinct_ids --strategy article
       onceproof run ./mine.py --config ./onceproof.toml
       onceproof check latest                           judge a run again, from its folder
+      onceproof matrix                                 every strategy under every scenario
 
-    Exit status: 0 valid, 1 invalid, 2 unknown, 130 interrupted, 254 usage, 255 harness failed.
+    Exit status: 0 valid, 1 invalid, 2 unknown, 3 valid but an SLO missed, 130 interrupted,
+    254 usage, 255 harness failed.
     """
 
 
@@ -84,10 +90,12 @@ def list_all(config: Path | None, as_json: bool) -> int:
 @SEED
 @RUNS
 @JSON
+@SLO
 @click.option("--search", is_flag=True, help="Add a short directed search through the wire.")
 def run(
     scenario: str, strategy: str | None, provider: str, database_url: str | None,
     config: Path | None, seed: int | None, runs: Path | None, as_json: bool, search: bool,
+    slos: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Run SCENARIO (a name from `onceproof list`, or the path of a file of yours) and judge it.
 
@@ -95,6 +103,7 @@ def run(
     Examples:
       onceproof run distinct_ids --strategy article
       onceproof run kill_reply_lost --seed 7 --json
+      onceproof run distinct_ids --slo 'p99<250ms'     status 3: valid, but too slow
     """
     from scenarios.engine.show import run_and_show
 
@@ -102,6 +111,7 @@ def run(
         run_and_show(
             scenario, strategy, provider, config, chosen(seed), runs_root(runs),
             as_json=as_json, search=search, database_url=database_url,
+            slos=slos,
         )
     )  # fmt: skip
 
@@ -110,11 +120,83 @@ def run(
 @click.argument("run", default="latest")
 @RUNS
 @JSON
-def check(run: str, runs: Path | None, as_json: bool) -> int:
-    """Judge a run again from its folder (a path, a folder's name, or `latest`)."""
+@SLO
+def check(run: str, runs: Path | None, as_json: bool, slos: tuple[str, ...]) -> int:
+    """Judge a run again from its folder (a path, a folder's name, or `latest`).
+
+    Without --slo, by the objectives that the run was asked for.
+    """
     from scenarios.engine.show import check_and_show
 
-    return check_and_show(run, runs_root(runs), as_json=as_json)
+    return check_and_show(run, runs_root(runs), slos, as_json=as_json)
+
+
+@cli.command()
+@click.option("--strategies", default="", help="Names, with commas (default: all of them).")
+@click.option("--scenarios", default="", help="Names or paths, with commas (default: all).")
+@click.option("--providers", default="", help="honours, ignores, with a comma (default: both).")
+@CONFIG
+@click.option("--seed", type=int, default=1, show_default=True, help="The first seed.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 1_000),
+    default=1,
+    show_default=True,
+    help="So many seeds, one run for each.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    help="Runs side by side (default: half of the cores).",
+)
+@click.option("--fresh", is_flag=True, help="Forget what an earlier call has found.")
+@click.option("--keep", is_flag=True, help="Keep the folders of valid runs, too.")
+@RUNS
+@JSON
+def matrix(
+    strategies: str, scenarios: str, providers: str, config: Path | None, seed: int, seeds: int,
+    jobs: int | None, fresh: bool, keep: bool, runs: Path | None, as_json: bool,
+) -> int:  # fmt: skip
+    """Run every strategy under every scenario and provider, and compare with the expected table.
+
+    Goes on where an earlier call was interrupted. A service of yours is expected to be valid
+    everywhere.
+
+    \b
+    Examples:
+      onceproof matrix --strategies article,insert_first --scenarios distinct_ids
+      onceproof matrix --seeds 5 --jobs 4
+
+    Exit status 0 if and only if every cell is as expected, 1 if one differs, else 2 if one proved
+    nothing.
+    """
+    from scenarios.engine.matrix_show import matrix_and_show
+
+    picked = (listed(strategies), listed(scenarios), listed(providers))
+    return interruptible(
+        matrix_and_show(
+            *picked, config, seed, seeds, runs_root(runs), jobs,
+            fresh=fresh, keep=keep, as_json=as_json,
+        )
+    )  # fmt: skip
+
+
+@cli.command()
+@click.argument("before")
+@click.argument("after")
+@RUNS
+@JSON
+def compare(before: str, after: str, runs: Path | None, as_json: bool) -> int:
+    """Show what changed from run BEFORE to run AFTER (paths or folders' names).
+
+    Latencies are shown with their 95 % intervals and decide nothing.
+
+    Exit status 0 if nothing is worse, 1 if a code is new, the verdict fell or an SLO is missed
+    that was met, 2 if the two cannot be compared or one of them is unknown.
+    """
+    from scenarios.engine.compare import compare_and_show
+
+    return compare_and_show(before, after, runs_root(runs), as_json=as_json)
 
 
 @cli.command()
@@ -150,6 +232,20 @@ def doctor(config: Path | None, as_json: bool) -> int:
 def chosen(seed: int | None) -> int:
     """The seed given, or a fresh one; it is printed and stands in the manifest."""
     return random.SystemRandom().randrange(1_000_000) if seed is None else seed
+
+
+def listed(names: str) -> list[str]:
+    """The names of a list with commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def checked_slos(given: tuple[str, ...]) -> tuple[str, ...]:
+    """The objectives as given; ConfigError before anything starts if one cannot be read."""
+    from results.slo import parse_slo
+
+    for text in given:
+        parse_slo(text)
+    return given
 
 
 def runs_root(given: Path | None) -> Path:

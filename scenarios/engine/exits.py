@@ -5,9 +5,10 @@ Python's 1 for a traceback are both mapped away.
 
 | status | meaning |
 |---|---|
-| 0 | valid (demo: exactly as expected) |
-| 1 | invalid: the service broke its promise |
+| 0 | valid (demo, matrix: exactly as expected; compare: nothing is worse) |
+| 1 | invalid: the service broke its promise (matrix: not as expected; compare: worse) |
 | 2 | unknown: the run proved nothing |
+| 3 | valid, but a service level objective (`--slo`) was missed |
 | 130 | interrupted |
 | 254 | usage or configuration |
 | 255 | the harness itself, or the machine, failed |

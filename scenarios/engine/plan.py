@@ -49,6 +49,7 @@ class RunPlan:
     seed: int
     runs: Path
     database_url: str | None = None  # somebody's server; None: one of our own
+    slos: tuple[str, ...] = ()
     search: bool = False  # add the short directed search through the wire
 
     def random(self, purpose: str) -> random.Random:
@@ -113,6 +114,7 @@ def open_folder(plan: RunPlan) -> RunFolder:
         runner_pid=os.getpid(),
         thresholds=plan.scenario.needs,
         asked_faults=dict(asked),
+        slos=plan.slos,
         ledger_queries=tuple(plan.config.ledger_queries()),
         environment={"python": platform.python_version(), "machine": platform.platform(),
                      "cores": os.cpu_count() or 0, "onceproof": own_version()},

@@ -1,11 +1,13 @@
 """What each command shows: tables for people on standard output, one JSON document for programs."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cluster.heal import heal
 from results.card import Card
@@ -23,6 +25,7 @@ from scenarios.engine.config import ServiceConfig, find_config, load_config
 from scenarios.engine.plan import RunPlan
 from scenarios.engine.progress import progress
 from scenarios.engine.runner import run
+from scenarios.engine.slots import slot_folders
 
 CARDS_MAX = 5
 
@@ -70,7 +73,7 @@ def pick_strategy(config: ServiceConfig, given: str | None) -> str:
 
 async def run_and_show(
     scenario_name: str, strategy: str | None, provider: str, config_path: Path | None, seed: int,
-    runs: Path, *, as_json: bool, search: bool, database_url: str | None,
+    runs: Path, *, as_json: bool, search: bool, database_url: str | None, slos: tuple[str, ...],
 ) -> int:  # fmt: skip
     """Run one scenario, write its report, show its verdict."""
     config = load_config(find_config(config_path))
@@ -79,12 +82,13 @@ async def run_and_show(
         name=name, scenario=scenario, config=config, strategy=pick_strategy(config, strategy),
         provider=scenario.provider or provider, seed=seed, runs=runs, search=search,
         database_url=database_url,
+        slos=slos,
     )  # fmt: skip
     console, aside = consoles()
     with progress(aside, f"{name} × {plan.strategy} (seed {seed})") as watch:
         folder, verdict = await run(plan, watch)
     present(folder, verdict, console, as_json=as_json)
-    return verdict.validity.exit_status
+    return verdict.exit_status
 
 
 def present(folder: RunFolder, verdict: Verdict, console: Console, *, as_json: bool) -> None:
@@ -96,6 +100,8 @@ def present(folder: RunFolder, verdict: Verdict, console: Console, *, as_json: b
     console.print(verdict_table([(folder.read_manifest(), verdict)]))
     for doubt in verdict.doubts:
         console.print(f"[yellow]unknown:[/yellow] {doubt.message} {doubt.knob}", soft_wrap=True)
+    for result in verdict.slos:
+        console.print(Text(f"SLO {result.words}", style="" if result.met else "yellow"))
     if timelines:
         console.print(Card(timelines[0]))
     console.print(f"report: {folder.report}", soft_wrap=True)
@@ -121,13 +127,13 @@ def write_outputs(folder: RunFolder, verdict: Verdict) -> list[Timeline]:
     return timelines
 
 
-def check_and_show(given: str, runs: Path, *, as_json: bool) -> int:
-    """Judge a stored run again."""
+def check_and_show(given: str, runs: Path, slos: tuple[str, ...], *, as_json: bool) -> int:
+    """Judge a stored run again; by these service level objectives, if any are given."""
     folder = RunFolder.find(runs, given)
-    verdict = judge(folder)
+    verdict = judge(folder, slos)
     console, _ = consoles()
     present(folder, verdict, console, as_json=as_json)
-    return verdict.validity.exit_status
+    return verdict.exit_status
 
 
 def report_again(given: str, runs: Path) -> int:
@@ -142,6 +148,10 @@ def report_again(given: str, runs: Path) -> int:
 async def heal_and_show(runs: Path, *, as_json: bool) -> int:
     """Heal every run that has a journal and no living runner; 255 if something is left."""
     report = await heal(runs, run=None)
+    for slot in slot_folders(runs):
+        more = await heal(slot, run=None)
+        for name, found in dataclasses.asdict(more).items():
+            getattr(report, name).extend(found)
     if as_json:
         say_json(report)
         return 0 if report.healed else 255

@@ -1,0 +1,100 @@
+"""The expected table: what must come of each cell of the matrix, and where a result differs.
+
+A cell is as expected when its validity is, every code that must be found was found, and no code
+was found that neither must nor may be. A cell that proved nothing is neither: it does not
+contradict the table and is not as expected. The table (`scenarios/expected.toml`) is of our own
+service's strategies; a service of somebody else's has none, so it is expected to be valid
+everywhere, which is what its owner wants to know.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from results.anomalies.catalogue import CATALOGUE
+from results.errors import ConfigError
+from results.verdict import Validity
+from scenarios.engine.cells import Cell, CellResult
+
+TABLE = Path(__file__).resolve().parents[1] / "expected.toml"
+_CODES = re.compile(r"(?P<must>A\d+(?: A\d+)*)(?: \((?P<may>A\d+(?: A\d+)*)\))?", re.ASCII)
+
+
+class Expectation(Struct, frozen=True):
+    """Codes that must be found and codes that may be; without any, the cell must be valid."""
+
+    must: frozenset[str] = frozenset()
+    may: frozenset[str] = frozenset()
+
+    @property
+    def words(self) -> str:
+        """As the table has it: `A1 A8 (A5)`, or `valid`."""
+        if not self.must:
+            return "valid"
+        may = f" ({' '.join(_sorted(self.may))})" if self.may else ""
+        return " ".join(_sorted(self.must)) + may
+
+    def differences(self, result: CellResult) -> tuple[str, ...]:
+        """How a result contradicts it, in words; none for a result that proved nothing."""
+        if not result.proved:
+            return ()
+        said = []
+        wanted = Validity.INVALID if self.must else Validity.VALID
+        if result.validity is not wanted:
+            said.append(f"{result.validity.value} instead of {wanted.value}")
+        for code in _sorted(self.must.difference(result.codes)):
+            unjudged = ": it was not judged" if code in result.not_judged else ""
+            said.append(f"{code} was not found{unjudged}")
+        for code in _sorted(frozenset(result.codes) - self.must - self.may):
+            said.append(f"{code} was found {result.totals[code]:,} times and is not expected")
+        return tuple(said)
+
+
+class Expected(Struct, frozen=True):
+    """The expectation of every cell that has one; `otherwise` is everybody else's."""
+
+    rows: dict[tuple[str, str, str], Expectation]  # by strategy, scenario and provider ("": any)
+    otherwise: Expectation | None = None
+
+    def of(self, cell: Cell) -> Expectation | None:
+        """What is expected of a cell; None: the table does not say."""
+        for provider in (cell.provider, ""):
+            if row := self.rows.get((cell.strategy, cell.scenario, provider)):
+                return row
+        return self.otherwise
+
+
+ALL_VALID = Expected({}, Expectation())
+
+
+def read_expected(path: Path = TABLE) -> Expected:
+    """Read the table; ConfigError names the line's key and what was expected there."""
+    rows: dict[tuple[str, str, str], Expectation] = {}
+    for scenario, table in tomllib.loads(path.read_text("utf-8")).items():
+        for key, value in table.items():
+            nested: dict[str, Any] = value if isinstance(value, dict) else {key: value}
+            provider = key if isinstance(value, dict) else ""
+            if provider not in ("", "honours", "ignores"):
+                raise ConfigError(f"{path}: {scenario}.{key}: expected a provider: ignores.")
+            for strategy, words in nested.items():
+                row = _parse(f"{path}: {scenario}.{strategy}", words)
+                rows[strategy, scenario, provider] = row
+    return Expected(rows)
+
+
+def _parse(where: str, words: object) -> Expectation:
+    if words == "valid":
+        return Expectation()
+    match = _CODES.fullmatch(words) if isinstance(words, str) else None
+    codes = re.findall(r"A\d+", match[0]) if match else []
+    if match is None or len(set(codes)) < len(codes) or not CATALOGUE.keys() >= set(codes):
+        raise ConfigError(f'{where}: {words!r}: expected "valid", or codes as in "A1 A8 (A5)".')
+    must, may = match["must"].split(), (match["may"] or "").split()
+    return Expectation(frozenset(must), frozenset(may))
+
+
+def _sorted(codes: frozenset[str]) -> list[str]:
+    return sorted(codes, key=lambda code: int(code[1:]))

@@ -1,0 +1,112 @@
+"""The expected table: how it is read, and when a cell equals it."""
+
+from pathlib import Path
+
+import pytest
+
+from results.errors import ConfigError
+from results.verdict import Validity
+from scenarios.engine.catalog import shipped
+from scenarios.engine.cells import Cell, CellResult
+from scenarios.engine.config import OWN_CONFIG, load_config
+from scenarios.engine.expected import ALL_VALID, Expectation, Expected, read_expected
+
+CELL = Cell(strategy="article", scenario="distinct_ids", provider="honours", seed=1)
+VALID, INVALID, UNKNOWN = Validity.VALID, Validity.INVALID, Validity.UNKNOWN
+
+
+def result(validity: Validity, codes: str = "", *, not_judged: tuple[str, ...] = ()) -> CellResult:
+    return CellResult(
+        cell=CELL, validity=validity, sentence="", totals=dict.fromkeys(codes.split(), 3),
+        not_judged=not_judged,
+    )  # fmt: skip
+
+
+def expecting(must: str = "", may: str = "") -> Expectation:
+    return Expectation(frozenset(must.split()), frozenset(may.split()))
+
+
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [
+        (expecting(), result(VALID)),
+        (expecting("A1 A8"), result(INVALID, "A1 A8")),
+        (expecting("A1", "A5 A8"), result(INVALID, "A1")),
+        (expecting("A1", "A5 A8"), result(INVALID, "A8 A1")),
+        (expecting("A1", "A5 A8"), result(INVALID, "A1 A5 A8")),
+    ],
+)
+def test_a_cell_equals_the_table(expected: Expectation, found: CellResult) -> None:
+    assert expected.differences(found) == ()
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "said"),
+    [
+        (expecting(), result(INVALID, "A1"), ["invalid instead of valid", "A1 was found 3 times"]),
+        (expecting("A1"), result(VALID), ["valid instead of invalid", "A1 was not found"]),
+        (expecting("A1 A8"), result(INVALID, "A1"), ["A8 was not found"]),
+        (expecting("A1", "A8"), result(INVALID, "A8"), ["A1 was not found"]),
+        (expecting("A1", "A8"), result(INVALID, "A1 A5"), ["A5 was found 3 times"]),
+        (
+            expecting("A1 A14"),
+            result(INVALID, "A1", not_judged=("A14",)),
+            ["A14 was not found: it was not judged"],
+        ),
+    ],
+)
+def test_every_difference_is_told(
+    expected: Expectation, found: CellResult, said: list[str]
+) -> None:
+    told = expected.differences(found)
+    assert len(told) == len(said)
+    assert all(one.startswith(start) for one, start in zip(told, said, strict=True))
+
+
+@pytest.mark.parametrize("expected", [expecting(), expecting("A1")])
+def test_what_proved_nothing_contradicts_nothing(expected: Expectation) -> None:
+    assert expected.differences(result(UNKNOWN)) == ()
+
+
+def read(tmp_path: Path, text: str) -> Expected:
+    (tmp_path / "expected.toml").write_text(text)
+    return read_expected(tmp_path / "expected.toml")
+
+
+def test_a_provider_can_have_a_row_of_its_own(tmp_path: Path) -> None:
+    expected = read(
+        tmp_path,
+        '[distinct_ids]\narticle = "A1 A8 (A5 A10)"\n[distinct_ids.ignores]\narticle = "A2"\n',
+    )
+    ignoring = Cell(strategy="article", scenario="distinct_ids", provider="ignores", seed=9)
+    honoured, ignored = expected.of(CELL), expected.of(ignoring)
+    assert honoured == expecting("A1 A8", "A5 A10")
+    assert ignored == expecting("A2")
+    assert honoured is not None
+    assert honoured.words == "A1 A8 (A5 A10)"
+    assert (
+        expected.of(Cell(strategy="x", scenario="distinct_ids", provider="honours", seed=1)) is None
+    )
+
+
+@pytest.mark.parametrize(
+    "row",
+    ['a = "A1,A8"', 'a = ""', 'a = "A99"', 'a = "A1 A1"', 'a = "A1 (A1)"', 'a = "(A1)"', "a = 1",
+     'a = "VALID"', '[s.nobody]\na = "A1"'],
+)  # fmt: skip
+def test_a_broken_row_is_named(tmp_path: Path, row: str) -> None:
+    with pytest.raises(ConfigError, match=r"expected\.toml: s\.(a|nobody): "):
+        read(tmp_path, f"[s]\n{row}\n")
+
+
+def test_a_service_of_ones_own_is_expected_to_be_valid() -> None:
+    anything = Cell(strategy="default", scenario="mine", provider="ignores", seed=4)
+    assert ALL_VALID.of(anything) == expecting()
+    assert not read_expected().of(anything)
+
+
+def test_the_shipped_table_names_what_there_is() -> None:
+    strategies = load_config(OWN_CONFIG).strategies
+    for strategy, scenario, _ in read_expected().rows:
+        assert scenario in shipped()
+        assert strategy in strategies
