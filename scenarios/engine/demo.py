@@ -27,7 +27,7 @@ from scenarios.engine.show import consoles, write_outputs
 GUILTY = replace(distinct_ids, traffic=Traffic(orders=140, per_second=70))
 INNOCENT = Scenario(
     title="Replicas crash around their COMMIT while every webhook arrives twice",
-    traffic=Traffic(orders=260, per_second=45, duplicates=Burst(copies=2, ids="distinct")),
+    traffic=Traffic(orders=330, per_second=45, duplicates=Burst(copies=2, ids="distinct")),
     faults=[
         Crash(at=InTransaction("commit-dropped"), times=2),
         Crash(at=InTransaction("commit-after-death"), times=2),

@@ -214,16 +214,19 @@ def test_ctrl_c_cleans_up_and_is_status_130(tmp_path: Path) -> None:
 
 
 def test_the_demo_ends_as_expected(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "scenarios.engine.cli", "demo", "--seed", "7", "--runs",
-         str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    for _ in range(2):  # unknown is an honest answer of a machine that is busy with other tests
+        done = subprocess.run(
+            [sys.executable, "-m", "scenarios.engine.cli", "demo", "--seed", "7", "--runs",
+             str(tmp_path)],
+            cwd=ROOT, capture_output=True, text=True, timeout=80,
+        )  # fmt: skip
+        if done.returncode != 2:
+            break
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "duplicate-shipment" in done.stdout
     assert (tmp_path / "demo-7.html").stat().st_size > 20_000
-    for folder in tmp_path.glob("*-7"):
+    for folder in tmp_path.glob("2*"):
         for name in ("report.html", "junit.xml", "summary.md", "verdict.json"):
             assert (folder / name).is_file(), name
 
