@@ -37,7 +37,8 @@ def cover(bundle: Bundle) -> Coverage:
         for name, count in faults.items()
         if name.startswith(("crash:", "power-loss:")) and not name.endswith(":blind")
     )
-    exposures = len(overlapping) + crashes
+    blind_in_transaction = sum(facts.get("landed_in_transaction") is True for facts in blind)
+    exposures = len(overlapping) + crashes + blind_in_transaction
     return Coverage(
         orders=len(history.by_order),
         deliveries=len(history.deliveries),
@@ -51,7 +52,7 @@ def cover(bundle: Bundle) -> Coverage:
         holds=len(held),
         others_in_flight=_others_in_flight(bundle),
         blind_evidenced=len(blind),
-        blind_in_transaction=sum(facts.get("landed_in_transaction") is True for facts in blind),
+        blind_in_transaction=blind_in_transaction,
         lost_acknowledgements=lost_acknowledgements(bundle),
         snapshots=len(bundle.snapshots),
         lateness_p50_ms=percentile(late, 0.50),
