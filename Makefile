@@ -4,7 +4,7 @@ PYTHON ?= python3
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv && .venv/bin/pip install --quiet -c constraints.txt -e '.[test]' && touch $@
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint nightly clean
 demo: .venv/installed  ## the main job: one handler found guilty, one proved, with a report
 	.venv/bin/onceproof demo
 
@@ -13,6 +13,9 @@ test: .venv/installed  ## all tests
 
 lint: .venv/installed  ## the part of the tests that reads the code instead of running it
 	.venv/bin/pytest tests/tidy
+
+nightly: .venv/installed  ## breaks the judges in every small way; each mutant must be noticed
+	.venv/bin/python -m tests.mutate_checker
 
 clean:
 	rm -rf .venv results/runs

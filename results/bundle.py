@@ -9,8 +9,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
-from results.history import History, OrderKey
+from results.history import History, OrderKey, begun_ns
 from results.ledger import Ledger
+from results.naming import Naming
 from results.records import (
     Completion,
     ConnectionTrace,
@@ -24,6 +25,7 @@ from results.records import (
     Snapshot,
     StatementTrace,
 )
+from results.transactions import Transaction, transactions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +74,71 @@ class Bundle:
         return Ledger.fold(self.snapshots)
 
     @cached_property
-    def effects(self) -> dict[OrderKey, dict[str, int]]:
-        """Per order the distinct shipments: effect id -> when it was first recorded, in ns."""
-        found: dict[OrderKey, dict[str, int]] = defaultdict(dict)
-        shops: dict[int, set[str]] = defaultdict(set)
+    def naming(self) -> Naming:
+        """Which orders the ids in the trace stand for."""
+        return Naming.of(self.history)
+
+    @cached_property
+    def transactions(self) -> list[Transaction]:
+        """The wire's flights as transactions, in the order in which they began."""
+        return transactions(self.statements)
+
+    @cached_property
+    def shops(self) -> dict[int, tuple[str, ...]]:
+        """Which shops have an order of that id: by authentic payments, else by anything sent."""
+        shops: dict[int, dict[str, None]] = defaultdict(dict)
         for shop, order_id in self.history.by_order:
-            shops[order_id].add(shop)
+            shops[order_id][shop] = None
+        paid = frozenset(shops)
+        for delivery in self.history.deliveries:
+            if delivery.intent.order_id not in paid:
+                shops[delivery.intent.order_id][delivery.intent.shop] = None
+        return {order_id: tuple(known) for order_id, known in shops.items()}
+
+    def sharing(self, key: OrderKey) -> tuple[OrderKey, ...]:
+        """The orders that a shipment under this key can be of: several, if it names no shop."""
+        if key[0]:
+            return (key,)
+        return tuple((shop, key[1]) for shop in self.shops.get(key[1], ()))
+
+    @cached_property
+    def shipments(self) -> dict[OrderKey, dict[str, ProviderCall]]:
+        """Per order the distinct shipments: effect id -> the first call that was recorded for it.
+
+        A service of one shop need not name it to its provider. What then may be of either of two
+        shops stands under the shop "".
+        """
+        found: dict[OrderKey, dict[str, ProviderCall]] = defaultdict(dict)
         for call in sorted(self.calls, key=lambda call: call.at_ns):
             if call.effect_id is not None:
-                # A service of one shop need not name it to its provider.
-                known = shops[call.order_id]
-                shop = next(iter(known)) if not call.shop and len(known) == 1 else call.shop
-                found[(shop, call.order_id)].setdefault(call.effect_id, call.at_ns)
+                keys = self.sharing((call.shop, call.order_id))
+                key = keys[0] if len(keys) == 1 else (call.shop, call.order_id)
+                found[key].setdefault(call.effect_id, call)
         return dict(found)
+
+    @cached_property
+    def effects(self) -> dict[OrderKey, dict[str, int]]:
+        """Per order the distinct shipments: effect id -> when it was first recorded, in ns."""
+        return {
+            key: {effect: call.at_ns for effect, call in calls.items()}
+            for key, calls in self.shipments.items()
+        }
+
+    def shipped(self, key: OrderKey) -> dict[str, int]:
+        """The shipments that can be this order's, those that name no shop among them."""
+        return self.effects.get(key) or self.effects.get(("", key[1]), {})
+
+    @cached_property
+    def older(self) -> frozenset[OrderKey]:
+        """Orders that the ledger held before anything was sent, with and without their shop."""
+        first_ns = min(map(begun_ns, self.history.deliveries), default=0)
+        return frozenset(
+            key
+            for snapshot in self.snapshots
+            if snapshot.ended_ns < first_ns
+            for state in snapshot.orders
+            for key in ((state.shop, state.order_id), ("", state.order_id))
+        )
 
     @cached_property
     def completed(self) -> bool:
@@ -102,3 +156,8 @@ class Bundle:
     def damaged(self, file_prefix: str) -> bool:
         """Whether a file whose name starts so has lost a line: then absence proves nothing."""
         return any(note.file.startswith(file_prefix) for note in self.notes)
+
+    @property
+    def trace_full(self) -> bool:
+        """Whether the wire's file reached its limit, so that what came later is not in it."""
+        return any(trace.event == "trace-full" for trace in self.connections)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from results.anomalies import JUDGES
 from results.anomalies.catalogue import CATALOGUE, IMPLIES
+from results.anomalies.stuck_order import CODE as STUCK
 from results.bundle import Bundle
 from results.coverage import cover, exposure_sentence
 from results.doubts import find_doubts
@@ -32,8 +33,6 @@ from results.verdict import (
     decide,
 )
 
-NOT_BUILT = "this version does not judge it yet"
-
 
 def judge(folder: RunFolder, slos: Sequence[str] = ()) -> Verdict:
     """Judge a run's folder and leave `verdict.json` in it. ConfigError: no readable manifest.
@@ -51,7 +50,8 @@ def judge(folder: RunFolder, slos: Sequence[str] = ()) -> Verdict:
 def check(bundle: Bundle) -> Verdict:
     """Judge the records of one run."""
     anomalies, not_judged = find_anomalies(bundle)
-    coverage = cover(bundle)
+    stuck = {(one.shop, one.order_id) for one in anomalies if one.code == STUCK}
+    coverage = cover(bundle, stuck)
     if anomalies:
         coverage = replace(coverage, bound=None)  # 3/n is what "0 of n" allows
     doubts = find_doubts(bundle, coverage)
@@ -79,14 +79,13 @@ def check(bundle: Bundle) -> Verdict:
 
 
 def find_anomalies(bundle: Bundle) -> tuple[list[Anomaly], tuple[NotJudged, ...]]:
-    """Ask every judge; a code without judge, or without its inputs, is listed as not judged."""
+    """Ask every judge; a code without its inputs is listed as not judged."""
     found: list[Anomaly] = []
-    reasons = dict.fromkeys(CATALOGUE, NOT_BUILT)
+    reasons: dict[str, str] = {}
     for one in JUDGES:
         reason = one.cannot_judge(bundle)
         if reason is None:
             found.extend(one.find(bundle))
-            del reasons[one.code]
         else:
             reasons[one.code] = reason
     not_judged = tuple(

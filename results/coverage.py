@@ -7,8 +7,10 @@ with none of n gone wrong, the 95 % upper bound on the rate is 3/n, for runs lik
 
 import re
 from collections import Counter
+from collections.abc import Collection
 
 from results.bundle import Bundle
+from results.history import OrderKey
 from results.latency import percentile
 from results.overlap import overlapping_groups, sender_overlapping_groups
 from results.records import FaultRecord, Stage, StatementTrace
@@ -19,8 +21,8 @@ ROLLBACKS = ("ROLLBACK", "ABORT")
 LOSES_ACKNOWLEDGEMENT = ("reply-lost", "commit-after-death")
 
 
-def cover(bundle: Bundle) -> Coverage:
-    """All figures of the coverage."""
+def cover(bundle: Bundle, stuck: Collection[OrderKey] = ()) -> Coverage:
+    """All figures of the coverage; an order that is known to be stuck is not unresolved."""
     history = bundle.history
     groups = history.groups()
     overlapping = overlapping_groups(bundle)
@@ -59,7 +61,7 @@ def cover(bundle: Bundle) -> Coverage:
         lateness_p99_ms=percentile(late, 0.99),
         planned_orders=history.planned_orders,
         shed_orders=history.shed_orders,
-        unresolved_orders=len(history.unresolved()),
+        unresolved_orders=len(set(history.unresolved()).difference(stuck)),
         effects=sum(len(effects) for effects in bundle.effects.values()),
         exposures=exposures,
         bound=min(1.0, 3 / exposures) if exposures else None,

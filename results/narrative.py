@@ -36,9 +36,9 @@ CONTRADICTS = {
     "payload-swap": ("S3", "a shipment has the lines of its own order"),
     "ghost-effect": ("S2", "no shipment that no delivery asked for"),
     "zombie-write": ("S5", "a dead replica's late write changes nothing"),
-    "cross-order-contamination": ("S3", "a shipment has the lines of its own order"),
+    "cross-order-contamination": ("S5", "order, fulfillment, stock and webhook log agree"),
     "unauthenticated-effect": ("S8", "forged deliveries change nothing"),
-    "retry-amplification": ("V3", "retries end"),
+    "retry-amplification": ("V4", "retries of a settled order are answered ok"),
 }
 
 

@@ -3,9 +3,9 @@
 A group of duplicates that were merely *sent* together may have been handled one after the other;
 only handling that overlapped could have raced. A transaction lasts from the arrival of its first
 statement to the end of the answer that closed it; a statement outside of any is one by itself.
-Two transactions on different connections of web replicas that name the same order and overlap in
-time make their group an overlapping one. The relay's transactions do not count: it is no handler
-of a delivery.
+Two transactions on different connections of web replicas that are about the same order
+(`results/naming.py`) and overlap in time make their group an overlapping one. The relay's
+transactions do not count: it is no handler of a delivery.
 """
 
 from collections import defaultdict
@@ -13,19 +13,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from results.bundle import Bundle
-from results.records import ConnectionTrace, Delivery, StatementTrace
+from results.history import Deliveries, OrderKey
+from results.records import ConnectionTrace, StatementTrace
+from results.transactions import is_relay
 
 ConnectionKey = tuple[str, int]
+Group = tuple[OrderKey, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
-    """An interval on one connection, with the ids that its statements named."""
+    """An interval on one connection, with the flights that were in it."""
 
     connection: ConnectionKey
     begin_ns: int
     end_ns: int
-    keys: frozenset[str]
+    flights: tuple[StatementTrace, ...]
 
 
 def transactions(
@@ -54,27 +57,27 @@ def transactions(
     return found
 
 
-def overlapping_groups(bundle: Bundle) -> set[str]:
-    """The ids of the duplicate groups whose handling overlapped at the wire."""
-    by_key: dict[str, list[Transaction]] = defaultdict(list)
+def overlapping_groups(bundle: Bundle) -> set[Group]:
+    """The duplicate groups whose handling overlapped at the wire."""
+    about: dict[OrderKey, list[Transaction]] = defaultdict(list)
     for transaction in transactions(bundle.statements, bundle.connections):
-        if not transaction.connection[0].startswith("relay"):
-            for key in transaction.keys:
-                by_key[key].append(transaction)
+        if not is_relay(transaction.connection[0]):
+            for key in bundle.naming.of_flights(transaction.flights):
+                about[key].append(transaction)
     return {
         group
         for group, deliveries in bundle.history.groups().items()
         if _overlap(
             # What ran before the group was released handled something else (orders/create).
             [(transaction.begin_ns, transaction.end_ns, transaction.connection)
-             for transaction in by_key.get(str(deliveries[0].intent.order_id), ())
+             for transaction in about.get(group[0], ())
              if transaction.begin_ns >= min(one.intent.intended_ns for one in deliveries)]
         )
     }  # fmt: skip
 
 
-def sender_overlapping_groups(groups: dict[str, tuple[Delivery, ...]]) -> set[str]:
-    """The ids of the groups of which two copies were under way at once, as the sender saw it."""
+def sender_overlapping_groups(groups: dict[Group, Deliveries]) -> set[Group]:
+    """The groups of which two copies were under way at once, as the sender saw it."""
     return {
         group
         for group, deliveries in groups.items()
@@ -95,7 +98,7 @@ def _transaction(
         connection=key,
         begin_ns=flights[0].received_ns,
         end_ns=max(end_ns, closed_ns or 0),
-        keys=frozenset(key for flight in flights for key in flight.keys),
+        flights=tuple(flights),
     )
 
 

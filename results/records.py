@@ -52,7 +52,7 @@ class Intent(Record, frozen=True, kw_only=True, tag="intent"):
     group_id: str  # deliveries released together share it ("" for one that stands alone)
     shop: str
     order_id: int
-    topic: str  # "orders/paid", "orders/create"
+    topic: str  # "orders/paid", "orders/create", "orders/cancelled"
     webhook_id: str
     event_id: str
     copy: int  # 0 for the first of a burst, 1 for its duplicate, ...
@@ -314,6 +314,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     runner_pid: int
     thresholds: Thresholds
     asked_faults: dict[str, int]  # "crash:commit-dropped" -> 10
+    attempts: int = 9  # the most that the sender makes of one webhook: the first and 8 retries
     has_wire: bool = True
     has_witness: bool = True
     slos: tuple[str, ...] = ()  # as asked for: "p99<250ms"

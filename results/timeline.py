@@ -56,21 +56,26 @@ def build_timeline(
     connections: Iterable[ConnectionTrace] = (),
     holds: Iterable[HoldTrace] = (),
     faults: Iterable[FaultRecord] = (),
+    shop: str = "",
     detail: str = "",
 ) -> Timeline:
     """Tell the story of one order from the whole run's records (others are filtered out).
 
     `code` is the anomaly's kebab-case name and decides the last sentence; `detail` is what the
-    judge wrote about it, quoted beneath when given.
+    judge wrote about it, quoted beneath when given. Without a `shop` the order id alone counts.
     """
-    mine = sorted(
-        (item for item in deliveries if item.intent.order_id == order_id),
-        key=lambda item: item.intent.intended_ns,
-    )
-    own = transactions_of_order(order_id, mine, statements)
+    same = [item for item in deliveries if item.intent.order_id == order_id]
+    mine = [item for item in same if item.intent.shop == shop or not shop]
+    mine.sort(key=lambda item: item.intent.intended_ns)
+    foreign = [item.intent.webhook_id for item in same if item.intent.shop != shop and shop]
+    own = transactions_of_order(order_id, mine, statements, foreign)
     own_connections = {(item.replica, item.connection) for item in own}
     steps = [*_sender_steps(mine), *_statement_steps(own)]
-    steps += _witness_steps(call for call in calls if call.order_id == order_id)
+    steps += _witness_steps(
+        call
+        for call in calls
+        if call.order_id == order_id and (call.shop == shop or not shop or not call.shop)
+    )
     steps += _hold_steps(own, holds)
     replicas = sorted({r for r, _ in own_connections} | {item.intent.target for item in mine})
     steps += _fault_steps(steps, replicas, faults, connections, own_connections)
@@ -232,6 +237,7 @@ def explain(bundle: Bundle, anomaly: Anomaly) -> Timeline:
         connections=bundle.connections,
         holds=bundle.holds,
         faults=bundle.faults,
+        shop=anomaly.shop,
         detail=anomaly.message,
     )
 

@@ -17,6 +17,7 @@ from results.records import Delivery, StatementTrace
 WAIT_NS = 2_000_000  # shorter than this, an answer that came late says nothing
 
 _END = re.compile(r"^\s*(COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE)
+_BEGIN = re.compile(r"^\s*(BEGIN|START\s+TRANSACTION)\b", re.IGNORECASE)
 _WRITE = re.compile(
     r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s+(?:ONLY\s+)?\"?([\w.]+)", re.IGNORECASE
 )
@@ -51,6 +52,11 @@ class Transaction(Struct, frozen=True, kw_only=True):
         if end is None or end.replied_ns is None or end.sqlstate:
             return False
         return not ends(end) or "COMMIT" in end.tags
+
+    @property
+    def committed_ns(self) -> int | None:
+        """When Postgres said so; None when it did not."""
+        return self.end.replied_ns if self.end is not None and self.committed else None
 
     @property
     def writes(self) -> tuple[StatementTrace, ...]:
@@ -98,6 +104,16 @@ def ends(flight: StatementTrace) -> bool:
     return any(_END.match(sql) for sql in flight.sql)
 
 
+def begins(flight: StatementTrace) -> int:
+    """How many transactions its text begins."""
+    return sum(bool(_BEGIN.match(each)) for sql in flight.sql for each in sql.split(";"))
+
+
+def is_relay(replica: str) -> bool:
+    """A relay sends what was recorded before; it handles no delivery."""
+    return replica.startswith("relay")
+
+
 def rows_written(flight: StatementTrace) -> int:
     """How many rows its command tags say that it wrote; a CTE counts by the tag it ends with."""
     counts = (_ROWS.match(tag) for tag in flight.tags)
@@ -135,15 +151,24 @@ def _transaction(replica: str, connection: int, flights: list[StatementTrace]) -
 
 
 def transactions_of_order(
-    order_id: int, deliveries: Sequence[Delivery], statements: Iterable[StatementTrace]
+    order_id: int,
+    deliveries: Sequence[Delivery],
+    statements: Iterable[StatementTrace],
+    foreign: Iterable[str] = (),
 ) -> list[Transaction]:
-    """The transactions in which a flight carried the order's id or one of its webhook ids."""
-    ids = {str(order_id)} | {delivery.intent.webhook_id for delivery in deliveries}
-    return [
-        transaction
-        for transaction in transactions(statements)
-        if any(ids.intersection(flight.keys) for flight in transaction.flights)
-    ]
+    """The transactions in which a flight carried the order's id or one of its webhook ids.
+
+    `foreign` are the webhook ids of another shop's order with the same id: what carries one of
+    them, and none of this order's, is the other's.
+    """
+    webhooks = {delivery.intent.webhook_id for delivery in deliveries}
+    others = set(foreign) - webhooks
+    found = []
+    for transaction in transactions(statements):
+        carried = {key for flight in transaction.flights for key in flight.keys}
+        if webhooks & carried or (str(order_id) in carried and not others & carried):
+            found.append(transaction)
+    return found
 
 
 def blocked_by(

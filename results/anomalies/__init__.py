@@ -9,11 +9,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from results.anomalies import (
+    cross_order_contamination,
+    dedupe_poisoning,
     double_stock_decrement,
     duplicate_shipment,
+    false_reject,
+    ghost_effect,
     lost_acked_payment,
+    out_of_order,
+    payload_swap,
+    phantom_shipment,
     premature_duplicate_ack,
+    retry_amplification,
+    stuck_order,
     torn_effects,
+    unauthenticated_effect,
+    zombie_write,
 )
 from results.bundle import Bundle
 from results.verdict import Anomaly
@@ -34,7 +45,18 @@ JUDGES = tuple(
         duplicate_shipment,
         lost_acked_payment,
         premature_duplicate_ack,
+        phantom_shipment,
         torn_effects,
+        stuck_order,
+        false_reject,
         double_stock_decrement,
+        dedupe_poisoning,
+        out_of_order,
+        payload_swap,
+        ghost_effect,
+        zombie_write,
+        cross_order_contamination,
+        unauthenticated_effect,
+        retry_amplification,
     )
 )

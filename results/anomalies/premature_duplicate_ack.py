@@ -3,11 +3,12 @@
 Every `ok`, to a duplicate too, promises that the order is paid and its fulfillment recorded. A
 snapshot that began after the sender had the whole answer must show both; only such snapshots are
 compared, since all times come from one monotonic clock. What was not sampled was not seen: the
-number of snapshots is part of the coverage.
+number of snapshots is part of the coverage. From a cancellation on the promise is void.
 """
 
 from collections.abc import Iterator
 
+from results.anomalies import needs
 from results.anomalies.catalogue import anomaly
 from results.bundle import Bundle
 from results.history import OrderKey
@@ -21,11 +22,7 @@ def cannot_judge(bundle: Bundle) -> str | None:
     """Needs the orders or the fulfillments of the ledger, whole, and at least one snapshot."""
     if not bundle.declares("orders") and not bundle.declares("fulfillments"):
         return "the service declares neither orders nor fulfillments in its ledger"
-    if bundle.damaged("ledger"):
-        return "the ledger's file has lost a line, so what it lacks proves nothing"
-    if not bundle.ledger.snapshots:
-        return "no snapshot of the ledger was taken"
-    return None
+    return needs.first(needs.snapshots(bundle), needs.whole_history(bundle))
 
 
 def find(bundle: Bundle) -> Iterator[Anomaly]:
@@ -35,10 +32,13 @@ def find(bundle: Bundle) -> Iterator[Anomaly]:
         if first_ok_ns is None:
             continue
         from_index = bundle.ledger.first_begun_at_or_after(first_ok_ns)
+        cancelled_ns = bundle.history.cancelled_ns(key)
         for stretch in bundle.ledger.stretches(key):
             index = max(stretch.first, from_index)
             if index >= stretch.end:
                 continue
+            if cancelled_ns is not None and bundle.ledger.snapshots[index].ended_ns >= cancelled_ns:
+                break
             # Effects only accumulate, so the first snapshot of a stretch is its worst.
             snapshot = bundle.ledger.snapshots[index]
             missing = _missing(bundle, key, stretch.state, snapshot.ended_ns)
@@ -59,8 +59,7 @@ def _missing(bundle: Bundle, key: OrderKey, state: OrderState, until_ns: int) ->
     lacks = []
     if bundle.declares("orders") and state.status != "paid":
         lacks.append("no such order" if state.status is None else f"it as {state.status!r}")
-    if bundle.declares("fulfillments") and not state.fulfillments:
-        effects = bundle.effects.get(key, {}).values()
-        if not any(at_ns <= until_ns for at_ns in effects):
-            lacks.append("no fulfillment of it")
+    shipped = any(at_ns <= until_ns for at_ns in bundle.shipped(key).values())
+    if bundle.declares("fulfillments") and not state.fulfillments and not shipped:
+        lacks.append("no fulfillment of it")
     return " and ".join(lacks)

@@ -3,13 +3,17 @@
 In a REPEATABLE READ snapshot the paid order, its fulfillment, its stock movement and its webhook
 log must all be there, or none. Only what the service declares in its ledger is compared, and only
 whether it is there: two of something is another anomaly. Orders that the traffic did not name
-are left alone, a database may hold older ones.
+are left alone, a database may hold older ones; so are those that may have been cancelled, from
+then on. A log entry counts if its id is that of an orders/paid: a service may log other topics
+too, and one that stores ids in a form of its own is not compared by its log.
 """
 
 from collections.abc import Iterator
 
+from results.anomalies import needs
 from results.anomalies.catalogue import anomaly
 from results.bundle import Bundle
+from results.history import PAID, OrderKey
 from results.records import OrderState
 from results.verdict import Anomaly
 
@@ -27,19 +31,19 @@ def cannot_judge(bundle: Bundle) -> str | None:
     """Needs two parts to compare, in a ledger that has lost no line."""
     if sum(bundle.declares(part) for part in PARTS) < 2:
         return f"fewer than two of {', '.join(PARTS)} are declared in the ledger"
-    if bundle.damaged("ledger"):
-        return "the ledger's file has lost a line, so what it lacks proves nothing"
-    if not bundle.ledger.snapshots:
-        return "no snapshot of the ledger was taken"
-    return None
+    return needs.first(needs.snapshots(bundle), needs.whole_history(bundle))
 
 
 def find(bundle: Bundle) -> Iterator[Anomaly]:
     """One for each order, at the first snapshot in which its parts disagree."""
     for key in bundle.history.by_order:
+        cancelled_ns = bundle.history.cancelled_ns(key)
         for stretch in bundle.ledger.stretches(key):
-            there = _parts(stretch.state)
-            declared = [part for part in PARTS if bundle.declares(part)]
+            snapshot = bundle.ledger.snapshots[stretch.first]
+            if cancelled_ns is not None and snapshot.ended_ns >= cancelled_ns:
+                break
+            there = _parts(bundle, key, stretch.state)
+            declared = [part for part in there if bundle.declares(part)]
             has = [WORDS[part] for part in declared if there[part]]
             lacks = [WORDS[part] for part in declared if not there[part]]
             if has and lacks:
@@ -49,15 +53,20 @@ def find(bundle: Bundle) -> Iterator[Anomaly]:
                     key,
                     f"For order {key[1]} {seen} snapshot{'s' if seen > 1 else ''} in a row showed "
                     f"{' and '.join(has)}, but not {' nor '.join(lacks)}.",
-                    bundle.ledger.snapshots[stretch.first].begun_ns,
+                    snapshot.begun_ns,
                 )
                 break
 
 
-def _parts(state: OrderState) -> dict[str, bool]:
-    return {
+def _parts(bundle: Bundle, key: OrderKey, state: OrderState) -> dict[str, bool]:
+    """Which parts are there; the log is left out when nobody knows whose entries it has."""
+    parts = {
         "orders": state.status == "paid",
         "fulfillments": bool(state.fulfillments),
         "movements": bool(state.movements),
-        "webhook_log": bool(state.webhook_ids),
     }
+    topics = bundle.history.topics[key]
+    logged = [topics.get(webhook_id) for webhook_id in state.webhook_ids]
+    if PAID in logged or None not in logged:
+        parts["webhook_log"] = PAID in logged
+    return parts

@@ -17,7 +17,7 @@ from scenarios.engine.matrix import MatrixPlan, run_matrix
 from scenarios.engine.scenario import Scenario
 from scenarios.engine.show import heal_and_show
 from scenarios.engine.slots import Slot
-from tests.unit.results.planted import manifest_of
+from tests.unit.results.world import manifest_of
 
 CELL = Cell(strategy="right", scenario="storm", provider="honours", seed=1)
 CHILD = """#!{python} -IS

@@ -9,7 +9,8 @@ from results.coverage import cover, exposure_sentence
 from results.latency import measure, percentile, series
 from results.overlap import overlapping_groups, transactions
 from results.records import ConnectionTrace, HoldTrace, Outcome, Stage
-from tests.unit.results.planted import FIRST, START_NS, World, clean, ns
+from tests.unit.results.planted import clean
+from tests.unit.results.world import FIRST, START_NS, World, ns
 
 
 def burst(*intervals: tuple[str, float, float]) -> World:
@@ -84,7 +85,8 @@ def test_fault_counts_tell_how_far_each_fault_got() -> None:
 
 def test_a_commit_whose_answer_was_withheld_is_a_lost_acknowledgement() -> None:
     world = World()
-    world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9, heard=False)
+    world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9)
+    world.statements[-1] = changed(world.statements[-1], returned_ns=None)
     world.transact(FIRST, replica="web-2", begin_ms=1, end_ms=9)
     assert cover(world.bundle()).lost_acknowledgements == 1
     rolled_back = [changed(one, tags=("ROLLBACK",)) for one in world.statements]

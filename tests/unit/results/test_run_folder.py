@@ -8,16 +8,8 @@ from results.checker import check, judge
 from results.errors import ConfigError
 from results.run_folder import RunFolder, append_line, default_runs_root
 from results.verdict import ANOMALIES_MAX, Verdict
-from tests.unit.results.planted import (
-    DECLARED,
-    FIRST,
-    World,
-    clean,
-    clean_world,
-    manifest_of,
-    planted,
-    write,
-)
+from tests.unit.results.planted import DECLARED, clean, clean_world, planted
+from tests.unit.results.world import FIRST, World, manifest_of, write
 
 
 def test_a_folder_is_named_by_time_scenario_strategy_and_seed(tmp_path: Path) -> None:
@@ -102,8 +94,9 @@ def test_unknown_fields_of_a_newer_writer_are_ignored(tmp_path: Path) -> None:
 
 
 def test_anomalies_are_capped_and_all_of_them_counted(tmp_path: Path) -> None:
-    world = clean_world(0, orders=1)
+    world = clean_world(0, orders=1, ledger_queries=())
     for number in range(ANOMALIES_MAX + 500):
+        world.deliver(FIRST + 1_000 + number, at_ms=0)
         world.ship(FIRST + 1_000 + number, at_ms=number)
         world.ship(FIRST + 1_000 + number, at_ms=number + 1)
     world.end()

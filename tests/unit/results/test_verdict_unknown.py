@@ -10,16 +10,8 @@ from results.bundle import Bundle, Note
 from results.checker import check
 from results.records import Completion, FaultRecord, Outcome, Stage
 from results.verdict import Validity
-from tests.unit.results.planted import (
-    FIRST,
-    SHOP,
-    World,
-    clean,
-    clean_world,
-    manifest_of,
-    ns,
-    planted,
-)
+from tests.unit.results.planted import clean, clean_world, planted
+from tests.unit.results.world import FIRST, SHOP, World, manifest_of, ns
 
 
 def ended(change: Callable[[World], object], **manifest: object) -> Bundle:
@@ -66,11 +58,6 @@ def all_refused(world: World) -> None:
     empty_world(world)
     world.deliver(FIRST, at_ms=10, outcome=Outcome.FAIL)
     world.deliver(FIRST, at_ms=10, copy=1, outcome=Outcome.FAIL)
-
-
-def ghost(world: World) -> None:
-    world.deliver(FIRST + 50, at_ms=3_000, outcome=Outcome.FAIL)
-    world.ship(FIRST + 50, at_ms=3_010)
 
 
 def stray_completion(world: World) -> None:
@@ -129,7 +116,6 @@ CAUSES: dict[str, tuple[set[str], Callable[[], Bundle]]] = {
         {"contradictory-history"},
         lambda: ended(stray_completion),
     ),
-    "shipped although all was refused": ({"unexplained-effects"}, lambda: ended(ghost)),
 }  # fmt: skip
 
 
@@ -167,21 +153,6 @@ def test_an_anomaly_outweighs_every_doubt() -> None:
     assert verdict.doubts
 
 
-def test_a_lost_payment_is_not_judged_while_shipments_may_be_under_way() -> None:
-    bundle = planted("A2", status="interrupted")
-    verdict = check(bundle)
-    assert verdict.exit_status == 2
-    assert "A2" in {entry.code for entry in verdict.not_judged}
-
-
-def test_absence_is_not_judged_in_damaged_files() -> None:
-    notes = (Note(file="witness.jsonl", line=9, torn=True, problem="x"),
-             Note(file="ledger.jsonl", line=1, torn=False, problem="x"))  # fmt: skip
-    verdict = check(replace(planted("A2"), notes=notes))
-    assert {"A2", "A3", "A5", "A8"} <= {entry.code for entry in verdict.not_judged}
-    assert check(replace(planted("A1"), notes=notes)).exit_status == 1
-
-
 def test_the_reason_of_a_missed_fault_is_told() -> None:
     bundle = crash_journal(Stage.ASKED)
     missed = FaultRecord(
@@ -205,10 +176,14 @@ def test_findings_do_not_move_the_verdict() -> None:
     assert {"spurious-5xx", "provider-ignores-keys"} <= {one.name for one in verdict.findings}
 
 
-def test_create_and_forged_deliveries_promise_nothing() -> None:
+def test_create_cancelled_and_forged_deliveries_promise_nothing() -> None:
     world = clean_world(3)
     world.deliver(FIRST + 60, at_ms=3_000, topic="orders/create")
-    world.deliver(FIRST + 61, at_ms=3_000, authentic=False)
+    world.deliver(FIRST + 61, at_ms=3_000, topic="orders/cancelled")
+    world.deliver(FIRST + 62, at_ms=3_000, authentic=False, outcome=Outcome.FAIL, status=401)
     world.end()
+    history = world.bundle().history
     assert check(world.bundle()).exit_status == 0
-    assert (SHOP, FIRST + 60) not in world.bundle().history.by_order
+    assert not {(SHOP, FIRST + number) for number in (60, 61, 62)} & set(history.by_order)
+    assert (SHOP, FIRST + 61) in history.cancellations
+    assert (SHOP, FIRST + 62) in history.forged

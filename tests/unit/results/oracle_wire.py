@@ -1,0 +1,94 @@
+"""The oracle's part for what the wire saw: A13 and A14, from docs/exactly-once.md."""
+
+import re
+from typing import Any
+
+Found = set[tuple[str, str, int]]
+
+
+def named(flight: Any, sent: Any) -> set[Any]:
+    """The orders that a flight names."""
+    by_webhook = {one.order for one in sent if one.webhook in flight.keys}
+    by_id = {one.order for one in sent if str(one.order[1]) in flight.keys}
+    if by_webhook:
+        return by_webhook & by_id or by_webhook
+    return {order for order in by_id if len([same for same in by_id if same[1] == order[1]]) == 1}
+
+
+def about(flights: Any, sent: Any) -> set[Any]:
+    orders = [named(flight, sent) for flight in flights]
+    return {order for some in orders if len(some) == 1 for order in some}
+
+
+def cut(statements: Any) -> list[list[Any]]:
+    """Transactions: a connection's flights from one that finds it idle to the next such."""
+    found: list[list[Any]] = []
+    for place in sorted({(one.replica, one.connection) for one in statements}):
+        own = [one for one in statements if (one.replica, one.connection) == place]
+        for flight in sorted(own, key=lambda one: one.flight):
+            if flight.state_before == "I" or not found or found[-1][0].replica != place[0] or (
+                found[-1][0].connection != place[1]
+            ):  # fmt: skip
+                found.append([])
+            found[-1].append(flight)
+    return found
+
+
+def committed_at(flights: Any) -> int | None:
+    """When the server said so: a COMMIT's tag, or the answer of a statement outside a block."""
+    last = flights[-1]
+    ends = any(re.match(r"(?i)\s*(commit|end|rollback|abort)\b", sql) for sql in last.sql)
+    if last.replied_ns is None or last.sqlstate:
+        return None
+    durable = "COMMIT" in last.tags if ends else last.state_after == "I"
+    return last.replied_ns if durable else None
+
+
+def rows(flights: Any, sent: Any) -> int:
+    """By the tags, those that carry a webhook id aside."""
+    webhooks = {one.webhook for one in sent}
+    counted = [tag for one in flights if not webhooks & set(one.keys) for tag in one.tags]
+    return sum(int(tag.split()[-1]) for tag in counted
+               if tag.split()[0] in ("INSERT", "UPDATE", "DELETE", "MERGE"))  # fmt: skip
+
+
+def contaminated(run: Any, sent: Any) -> Found:
+    found: Found = set()
+    for flights in cut(run.statements):
+        begins = [sql for one in flights for each in one.sql for sql in each.split(";")
+                  if re.match(r"(?i)\s*(begin|start\s+transaction)\b", sql)]  # fmt: skip
+        orders = about(flights, sent)
+        if len(begins) > 1 and len(orders) > 1 and not flights[0].replica.startswith("relay"):
+            found |= {("A14", *order) for order in orders}
+    return found
+
+
+def zombies(run: Any, sent: Any, found: Found) -> Found:
+    """Each pair of a late transaction and the successor's before it."""
+    harmed = {triple[1:] for triple in found if triple[0] in ("A8", "A10")}
+    doubled = {(state.shop, state.order_id) for snapshot in run.snapshots
+               for state in snapshot.orders if len(state.fulfillments) > 1}  # fmt: skip
+    shown = "fulfillments" in run.manifest.ledger_queries
+    harmed |= {triple[1:] for triple in found
+               if triple[0] == "A1" and (triple[1:] in doubled or not shown)}  # fmt: skip
+    names = [(flights, about(flights, sent)) for flights in cut(run.statements)]
+    guilty: Found = set()
+    for late, orders in names:
+        end = committed_at(late)
+        stops = [
+            one.at_ns for one in run.connections if one.event in ("client-eof", "cut")
+            and (one.replica, one.connection) == (late[0].replica, late[0].connection)
+        ] + [
+            one.at_ns for one in run.faults if one.stage == "inject"
+            and one.kind in ("crash", "freeze") and one.replica == late[0].replica
+        ]  # fmt: skip
+        for stop in stops:
+            for successor, others in names:
+                done = committed_at(successor)
+                if (
+                    end and done and late[0].received_ns <= stop < done < end
+                    and successor[0].replica != late[0].replica
+                    and rows(late, sent) and rows(successor, sent)
+                ):  # fmt: skip
+                    guilty |= {("A13", *order) for order in orders & others & harmed}
+    return guilty
