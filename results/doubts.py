@@ -6,6 +6,7 @@ a doubt always.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from results.bundle import Bundle
 from results.causes import Cause, cause
@@ -14,6 +15,7 @@ from results.records import Outcome, Stage
 from results.verdict import Coverage, Doubt
 
 EXAMPLES_MAX = 3
+SNAPSHOT_GAP_SECONDS = 6.0  # an outage that a scenario makes is shorter
 
 
 def find_doubts(bundle: Bundle, coverage: Coverage) -> tuple[Doubt, ...]:
@@ -46,6 +48,13 @@ def _ended(bundle: Bundle) -> Iterator[Doubt]:
             cause="cut-short",
             message=f"The run was cut short: {what}.",
             knob="Run it again to its end; `onceproof heal` removes what it left behind.",
+        )
+    if not manifest.settled:
+        yield Doubt(
+            cause="not-settled",
+            message="Something still moved when the run's patience ended: work that was not done "
+            "then may have been done a moment later.",
+            knob="Raise settle_seconds, or see what the end of ledger.jsonl has as unsent.",
         )
     if manifest.ledger_queries and not bundle.ledger.has_final:
         yield Doubt(
@@ -129,6 +138,15 @@ def _traffic(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
             message=f"The generator gave up {coverage.shed_orders} orders to keep its schedule.",
             knob="Lower traffic.per_second, raise traffic.users, or raise needs.shed_orders.",
         )
+    history = bundle.history
+    unsent = history.planned_orders - history.sent_orders - history.shed_orders
+    if unsent > 0:
+        yield Doubt(
+            cause="orders-not-sent",
+            message=f"The traffic ended {unsent} orders short of the {history.planned_orders} "
+            "planned.",
+            knob="Run again; look into logs/locust.log for why it ended.",
+        )
     if coverage.unresolved_orders > needs.unresolved_orders:
         yield Doubt(
             cause="unresolved-orders",
@@ -141,6 +159,19 @@ def _traffic(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
 
 def _exposure(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
     needs = bundle.manifest.thresholds
+    if not coverage.exposures:
+        yield Doubt(
+            cause="nothing-exposed",
+            message="No duplicates overlapped and no crash was proved: nothing could go wrong.",
+            knob="Send duplicates (Burst.copies), or ask for faults inside a transaction.",
+        )
+    gap_seconds = snapshot_gap_seconds(bundle)
+    if gap_seconds > SNAPSHOT_GAP_SECONDS:
+        yield Doubt(
+            cause="sampling-gap",
+            message=f"For {gap_seconds:.1f} s of the traffic nobody looked at the ledger.",
+            knob="Run again; look for slow queries under [ledger], or for locks.",
+        )
     if coverage.overlapping_groups < needs.overlapping_groups:
         seen = (
             f"Only {coverage.overlapping_groups} of {coverage.duplicate_groups} groups of "
@@ -185,6 +216,19 @@ def _faults(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
                 knob="Run again; if it persists, see `onceproof doctor` for what this machine "
                 "cannot show, or set needs.every_fault_evidenced to False.",
             )
+
+
+def snapshot_gap_seconds(bundle: Bundle) -> float:
+    """The longest time during the paid traffic without a look at the ledger; 0 without one."""
+    paid = [one for found in bundle.history.by_order.values() for one in found]
+    if not bundle.manifest.ledger_queries or not paid:
+        return 0.0
+    begun_ns = min(one.intent.intended_ns for one in paid)
+    ended_ns = max(one.completion.done_ns if one.completion else one.intent.intended_ns
+                   for one in paid)  # fmt: skip
+    looks = [shot.begun_ns for shot in bundle.snapshots if begun_ns < shot.begun_ns < ended_ns]
+    times = [begun_ns, *sorted(looks), ended_ns]
+    return max(after - before for before, after in pairwise(times)) / 1e9
 
 
 def _missed_reasons(bundle: Bundle, name: str) -> str:

@@ -50,14 +50,6 @@ def _findings(bundle: Bundle) -> Iterator[Finding]:
             message=f"{perturbed} of {len(bundle.holds)} holds ended by themselves: their steps "
             "were delayed, and nothing was proved by them.",
         )
-    unsent = history.planned_orders - history.sent_orders - history.shed_orders
-    if unsent > 0:
-        yield Finding(
-            name="orders-not-sent",
-            count=unsent,
-            message=f"The traffic ended {unsent} orders short of the {history.planned_orders} "
-            "planned.",
-        )
     below = {
         level.sku for snapshot in bundle.snapshots for level in snapshot.stock
         if level.remaining < 0

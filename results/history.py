@@ -97,14 +97,12 @@ class History:
         )
 
     def unresolved(self) -> list[OrderKey]:
-        """Orders without any `ok` but with an `info`: they may or may not have shipped."""
+        """Orders without any `ok`: nobody was promised anything, and nobody knows."""
         return [
             key
             for key, found in self.by_order.items()
-            if {Outcome.INFO} <= {delivery.outcome for delivery in found} <= {
-                Outcome.INFO, Outcome.FAIL
-            }
-        ]  # fmt: skip
+            if all(delivery.outcome is not Outcome.OK for delivery in found)
+        ]
 
     def groups(self) -> dict[tuple[OrderKey, str], Deliveries]:
         """First attempts of paid deliveries released together: groups of two copies or more."""

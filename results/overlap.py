@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from results.bundle import Bundle
 from results.history import Deliveries, OrderKey
 from results.records import ConnectionTrace, StatementTrace
-from results.transactions import is_relay
+from results.transactions import is_behind
 
 ConnectionKey = tuple[str, int]
 Group = tuple[OrderKey, str]
@@ -61,7 +61,7 @@ def overlapping_groups(bundle: Bundle) -> set[Group]:
     """The duplicate groups whose handling overlapped at the wire."""
     about: dict[OrderKey, list[Transaction]] = defaultdict(list)
     for transaction in transactions(bundle.statements, bundle.connections):
-        if not is_relay(transaction.connection[0]):
+        if not is_behind(transaction.connection[0]):
             for key in bundle.naming.of_flights(transaction.flights):
                 about[key].append(transaction)
     return {

@@ -109,9 +109,9 @@ def begins(flight: StatementTrace) -> int:
     return sum(bool(_BEGIN.match(each)) for sql in flight.sql for each in sql.split(";"))
 
 
-def is_relay(replica: str) -> bool:
-    """A relay sends what was recorded before; it handles no delivery."""
-    return replica.startswith("relay")
+def is_behind(replica: str) -> bool:
+    """A role behind the web replicas, as a relay: it handles no delivery."""
+    return not replica.startswith("web")
 
 
 def rows_written(flight: StatementTrace) -> int:

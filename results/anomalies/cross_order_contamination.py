@@ -13,7 +13,7 @@ from results.anomalies import needs
 from results.anomalies.catalogue import anomaly
 from results.bundle import Bundle
 from results.history import OrderKey
-from results.transactions import begins, is_relay
+from results.transactions import begins, is_behind
 from results.verdict import Anomaly
 
 CODE = "A14"
@@ -28,7 +28,7 @@ def find(bundle: Bundle) -> Iterator[Anomaly]:
     """One for each order that shared a transaction with another one."""
     found: set[OrderKey] = set()
     for transaction in bundle.transactions:
-        if is_relay(transaction.replica) or sum(map(begins, transaction.flights)) < 2:
+        if is_behind(transaction.replica) or sum(map(begins, transaction.flights)) < 2:
             continue
         orders = bundle.naming.of_flights(transaction.flights)
         if len(orders) < 2:

@@ -45,6 +45,8 @@ def ended(bundle: Bundle) -> str | None:
         return "the run was cut short, so its work may still have been on its way"
     if bundle.manifest.controller_lost:
         return f"a part of the harness was lost: {bundle.manifest.controller_lost}"
+    if not bundle.manifest.settled:
+        return "the run had not settled, so its work may still have been on its way"
     return None
 
 

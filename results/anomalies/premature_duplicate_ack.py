@@ -4,6 +4,9 @@ Every `ok`, to a duplicate too, promises that the order is paid and its fulfillm
 snapshot that began after the sender had the whole answer must show both; only such snapshots are
 compared, since all times come from one monotonic clock. What was not sampled was not seen: the
 number of snapshots is part of the coverage. From a cancellation on the promise is void.
+
+The wire sees what falls between two snapshots: an `ok` that the sender had before the first COMMIT
+for its order was even forwarded to Postgres cannot have rested on it.
 """
 
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ from results.anomalies.catalogue import anomaly
 from results.bundle import Bundle
 from results.history import OrderKey
 from results.records import OrderState
+from results.transactions import transactions
 from results.verdict import Anomaly
 
 CODE = "A3"
@@ -26,32 +30,77 @@ def cannot_judge(bundle: Bundle) -> str | None:
 
 
 def find(bundle: Bundle) -> Iterator[Anomaly]:
-    """One for each order, at the first snapshot that contradicts an earlier `ok`."""
+    """One for each order: at the first snapshot, or else the COMMIT, that contradicts an `ok`."""
+    commits = _first_commits(bundle)
     for key in bundle.history.by_order:
         first_ok_ns = bundle.history.first_ok_ns(key)
         if first_ok_ns is None:
             continue
-        from_index = bundle.ledger.first_begun_at_or_after(first_ok_ns)
-        cancelled_ns = bundle.history.cancelled_ns(key)
-        for stretch in bundle.ledger.stretches(key):
-            index = max(stretch.first, from_index)
-            if index >= stretch.end:
-                continue
-            if cancelled_ns is not None and bundle.ledger.snapshots[index].ended_ns >= cancelled_ns:
-                break
-            # Effects only accumulate, so the first snapshot of a stretch is its worst.
-            snapshot = bundle.ledger.snapshots[index]
-            missing = _missing(bundle, key, stretch.state, snapshot.ended_ns)
-            if missing:
-                apart_ms = (snapshot.begun_ns - first_ok_ns) / 1e6
-                yield anomaly(
-                    CODE,
-                    key,
-                    f"Order {key[1]} had been acknowledged for {apart_ms:.1f} ms when a snapshot "
-                    f"of the ledger showed {missing}.",
-                    snapshot.begun_ns,
-                )
-                break
+        found = _by_snapshots(bundle, key, first_ok_ns) or _by_wire(
+            bundle, key, first_ok_ns, commits.get(key)
+        )
+        if found is not None:
+            yield found
+
+
+def _by_snapshots(bundle: Bundle, key: OrderKey, first_ok_ns: int) -> Anomaly | None:
+    from_index = bundle.ledger.first_begun_at_or_after(first_ok_ns)
+    cancelled_ns = bundle.history.cancelled_ns(key)
+    for stretch in bundle.ledger.stretches(key):
+        index = max(stretch.first, from_index)
+        if index >= stretch.end:
+            continue
+        # Effects only accumulate, so the first snapshot of a stretch is its worst.
+        snapshot = bundle.ledger.snapshots[index]
+        if cancelled_ns is not None and snapshot.ended_ns >= cancelled_ns:
+            return None
+        missing = _missing(bundle, key, stretch.state, snapshot.ended_ns)
+        if missing:
+            apart_ms = (snapshot.begun_ns - first_ok_ns) / 1e6
+            return anomaly(
+                CODE,
+                key,
+                f"Order {key[1]} had been acknowledged for {apart_ms:.1f} ms when a snapshot "
+                f"of the ledger showed {missing}.",
+                snapshot.begun_ns,
+            )
+    return None
+
+
+def _by_wire(
+    bundle: Bundle, key: OrderKey, first_ok_ns: int, committed_ns: int | None
+) -> Anomaly | None:
+    if committed_ns is None or first_ok_ns >= committed_ns:
+        return None
+    if bundle.history.cancelled_ns(key) is not None:
+        return None
+    apart_ms = (committed_ns - first_ok_ns) / 1e6
+    return anomaly(
+        CODE,
+        key,
+        f"Order {key[1]} had been acknowledged for {apart_ms:.1f} ms when the first COMMIT for it "
+        "was sent to Postgres.",
+        first_ok_ns,
+    )
+
+
+def _first_commits(bundle: Bundle) -> dict[OrderKey, int]:
+    """Per order when its first COMMIT after the announcement was forwarded; {} without a trace."""
+    if needs.whole_trace(bundle) is not None:
+        return {}
+    announced = {
+        key: min(delivery.intent.intended_ns for delivery in found)
+        for key, found in bundle.history.by_order.items()
+    }
+    found: dict[OrderKey, int] = {}
+    for transaction in transactions(bundle.statements):
+        end = transaction.end
+        if end is None or end.forwarded_ns is None or not transaction.committed:
+            continue
+        for key in bundle.naming.of_flights(transaction.flights):
+            if transaction.begun_ns >= announced.get(key, end.forwarded_ns + 1):
+                found[key] = min(end.forwarded_ns, found.get(key, end.forwarded_ns))
+    return found
 
 
 def _missing(bundle: Bundle, key: OrderKey, state: OrderState, until_ns: int) -> str:

@@ -2,9 +2,9 @@
 
 In a REPEATABLE READ snapshot the paid order, its fulfillment, its stock movement and its webhook
 log must all be there, or none. Only what the service declares in its ledger is compared, and only
-whether it is there: two of something is another anomaly. Orders that the traffic did not name
-are left alone, a database may hold older ones; so are those that may have been cancelled, from
-then on. A log entry counts if its id is that of an orders/paid: a service may log other topics
+whether all of it is there: too much of something is another anomaly. Orders that the traffic did
+not name are left alone, a database may hold older ones; so are those that may have been cancelled,
+from then on. A log entry counts if its id is that of an orders/paid: a service may log other topics
 too, and one that stores ids in a form of its own is not compared by its log.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from results.anomalies import needs
 from results.anomalies.catalogue import anomaly
 from results.bundle import Bundle
-from results.history import PAID, OrderKey
+from results.history import PAID, OrderKey, quantities
 from results.records import OrderState
 from results.verdict import Anomaly
 
@@ -46,6 +46,7 @@ def find(bundle: Bundle) -> Iterator[Anomaly]:
             declared = [part for part in there if bundle.declares(part)]
             has = [WORDS[part] for part in declared if there[part]]
             lacks = [WORDS[part] for part in declared if not there[part]]
+            lacks += _unmoved(bundle, key, stretch.state)
             if has and lacks:
                 seen = stretch.end - stretch.first
                 yield anomaly(
@@ -56,6 +57,20 @@ def find(bundle: Bundle) -> Iterator[Anomaly]:
                     snapshot.begun_ns,
                 )
                 break
+
+
+def _unmoved(bundle: Bundle, key: OrderKey, state: OrderState) -> list[str]:
+    """Lines of the order that did not move while others did, of skus that the ledger stocks."""
+    if not bundle.declares("movements") or not state.movements or not bundle.ledger.snapshots:
+        return []
+    moved = quantities(state.movements)
+    stocked = {level.sku for level in bundle.ledger.snapshots[0].stock}
+    owed = quantities(bundle.history.lines[key])
+    return [
+        f"{owed[sku] - moved[sku]} units of {sku}"
+        for sku in sorted(owed)
+        if sku in stocked and moved[sku] < owed[sku]
+    ]
 
 
 def _parts(bundle: Bundle, key: OrderKey, state: OrderState) -> dict[str, bool]:

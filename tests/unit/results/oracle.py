@@ -58,6 +58,8 @@ def oracle(run: Any) -> Found:
             effects = [*shipped.get(order, []), *shipped.get(("", order[1]), [])]
             effect = any(call.at_ns <= snapshot.ended_ns for call in effects)
             codes = of_snapshot(declared, order, sent, rows.get(order), acked, effect)
+            if "movements" in declared and moved_too_little(run, rows.get(order), own):
+                codes.add("A5")
             found |= {(code, *order) for code in codes}
         for order in orders if "movements" in declared else ():
             if moved_too_much(rows.get(order), [one for one in paid if one.order == order]):
@@ -68,7 +70,7 @@ def oracle(run: Any) -> Found:
             found |= {("A11", *order) for order in astray(rows, sent)}
     if declared:
         found |= of_final(run, declared, ledgers[-1][1], sent, disturbed, shipped)
-    found |= oracle_wire.contaminated(run, sent)
+    found |= oracle_wire.contaminated(run, sent) | oracle_wire.premature(run, sent)
     return found | oracle_wire.zombies(run, sent, found)
 
 
@@ -260,6 +262,15 @@ def of_snapshot(
     if len({parts[name] for name in parts if name in declared}) == 2:
         found.add("A5")
     return found
+
+
+def moved_too_little(run: Any, state: Any, own: Any) -> bool:
+    """S5, line by line: of what the ledger stocks, all of an order moved or nothing."""
+    if not state or not state.movements or not own:
+        return False
+    moved, owed = totals(state.movements), totals(own[0].lines)
+    stocked = {level.sku for level in run.snapshots[0].stock}
+    return any(moved.get(sku, 0) < owed[sku] for sku in stocked & set(owed))
 
 
 def totals(lines: Any) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The oracle's part for what the wire saw: A13 and A14, from docs/exactly-once.md."""
+"""The oracle's part for what the wire saw: A13, A14 and some of A3, from docs/exactly-once.md."""
 
 import re
 from typing import Any
@@ -60,6 +60,29 @@ def contaminated(run: Any, sent: Any) -> Found:
         orders = about(flights, sent)
         if len(begins) > 1 and len(orders) > 1 and not flights[0].replica.startswith("relay"):
             found |= {("A14", *order) for order in orders}
+    return found
+
+
+def premature(run: Any, sent: Any) -> Found:
+    """S4: an ok that the sender had before anything was even asked to commit for its order."""
+    found: Found = set()
+    if not {"orders", "fulfillments"} & set(run.manifest.ledger_queries):
+        return found
+    names = [(flights, about(flights, sent)) for flights in cut(run.statements)]
+    paid = [one for one in sent if one.authentic and one.topic == "orders/paid"]
+    for order in {one.order for one in paid}:
+        own = [one for one in paid if one.order == order]
+        oks = [one.done for one in own if one.outcome == "ok"]
+        since = min(one.intended for one in own)
+        asked = [
+            flights[-1].forwarded_ns for flights, orders in names
+            if order in orders and flights[-1].forwarded_ns and committed_at(flights)
+            and flights[0].received_ns >= since
+        ]  # fmt: skip
+        off = any(one.order == order and one.authentic and one.topic == "orders/cancelled"
+                  and one.outcome != "fail" for one in sent)  # fmt: skip
+        if oks and asked and min(oks) < min(asked) and not off:
+            found.add(("A3", *order))
     return found
 
 

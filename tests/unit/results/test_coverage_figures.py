@@ -105,7 +105,7 @@ def test_holds_lateness_and_unresolved_orders_are_measured() -> None:
                                  release="pass", perturbed=False))  # fmt: skip
     coverage = cover(world.bundle())
     assert coverage.lateness_p99_ms == pytest.approx(99.0)
-    assert coverage.unresolved_orders == 1
+    assert coverage.unresolved_orders == 2  # refused to the end is not resolved either
     assert coverage.retries == 1
     assert (coverage.holds, coverage.hold_p50_ms) == (1, 30.0)
 

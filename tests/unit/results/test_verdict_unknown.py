@@ -69,7 +69,7 @@ def stray_completion(world: World) -> None:
 CAUSES: dict[str, tuple[set[str], Callable[[], Bundle]]] = {
     "no overlap": ({"no-overlap"}, lambda: with_thresholds(clean(1), overlapping_groups=99)),
     "no wire": (
-        {"no-overlap"},
+        {"no-overlap", "nothing-exposed"},
         lambda: replace(clean(1), statements=(), manifest=manifest_of(has_wire=False)),
     ),
     "a kill that missed": ({"fault-missed"}, lambda: crash_journal(Stage.ASKED)),
@@ -87,7 +87,15 @@ CAUSES: dict[str, tuple[set[str], Callable[[], Bundle]]] = {
         lambda: with_thresholds(clean(1), lost_acknowledgements=1),
     ),
     "no traffic": ({"no-traffic", "no-overlap"}, lambda: ended(empty_world)),
-    "everything refused": ({"nothing-acknowledged", "no-overlap"}, lambda: ended(all_refused)),
+    "everything refused": (
+        {"nothing-acknowledged", "no-overlap", "unresolved-orders"},
+        lambda: ended(all_refused),
+    ),
+    "not settled": ({"not-settled"}, lambda: ended(nothing, settled=False)),
+    "nobody looked": (
+        {"sampling-gap"},
+        lambda: ended(lambda world: world.deliver(FIRST, at_ms=20_000, copy=7)),
+    ),
     "late generator": ({"late-generator"}, lambda: ended(late)),
     "unresolved": ({"unresolved-orders"}, lambda: ended(never_answered)),
     "lost controller": (
