@@ -20,6 +20,7 @@ from service.app import App
 from service.database import apply_schema_when_reachable, close_pool, open_pool
 from service.provider import Provider
 from service.relay import WORKERS, run_relay
+from service.relays import load_relay, relay_names
 from service.settings import Settings, SettingsError, read_settings
 from service.strategies import strategy_names
 
@@ -48,7 +49,9 @@ def main(arguments: list[str]) -> int:
 
 async def _web(settings: Settings) -> int:
     stop = _stop_on_signals()
-    pool = await open_pool(settings.database_url, settings.pool_size, "onceproof-service web")
+    pool = await open_pool(
+        settings.database_url, settings.pool_size, "onceproof-service web", settings.isolation
+    )
     async with Provider(settings.fulfillment_url) as provider:
         app = App(settings, pool, provider)
         runner = app.runner(DRAIN_SECONDS)
@@ -83,8 +86,9 @@ async def _relay(settings: Settings) -> int:
     async with Provider(settings.fulfillment_url) as provider:
         try:
             await _schema_unless_stopped(pool, stop)
-            log.info("relaying")
-            await run_relay(pool, provider, settings.relay_poll_seconds, stop)
+            log.info("relaying", relay=settings.relay)
+            ship_one = load_relay(settings.relay)
+            await run_relay(ship_one, pool, provider, settings.relay_poll_seconds, stop)
         except TimeoutError:
             log.error("the database did not come")
             return 1
@@ -141,6 +145,9 @@ def _check(settings: Settings, role: str) -> None:
     if role == "web" and settings.strategy not in strategy_names():
         names = ", ".join(strategy_names())
         raise SettingsError(f"STRATEGY is {settings.strategy!r}; there are: {names}")
+    if role == "relay" and settings.relay not in relay_names():
+        names = ", ".join(relay_names())
+        raise SettingsError(f"RELAY is {settings.relay!r}; there are: {names}")
     if role == "web" and not settings.secrets:
         raise SettingsError("SHOPIFY_SHARED_SECRET is not set")
     if role in {"web", "relay"} and not settings.fulfillment_url.startswith(

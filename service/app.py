@@ -15,6 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from service.database import TRANSIENT_ERRORS
+from service.orders import cancel_unless_paid, insert_pending
 from service.provider import Provider
 from service.settings import Settings
 from service.strategies import Answer, load_strategy
@@ -56,6 +57,7 @@ class App:
             [
                 web.post("/webhooks/orders/paid", self._paid),
                 web.post("/webhooks/orders/create", self._create),
+                web.post("/webhooks/orders/cancelled", self._cancelled),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
@@ -78,18 +80,14 @@ class App:
         )
 
     async def _create(self, request: web.Request) -> web.Response:
-        return await self._deliver(request, "orders/create", self._insert_pending)
-
-    async def _insert_pending(self, webhook: Webhook) -> Answer:
-        """orders/create may come after orders/paid: it never changes an order that exists."""
-        await self._pool.execute(
-            "INSERT INTO orders (shop, order_id, status, total_price)"
-            " VALUES ($1, $2, 'pending', $3::text::numeric) ON CONFLICT DO NOTHING",
-            webhook.shop,
-            webhook.order_id,
-            webhook.total_price,
+        return await self._deliver(
+            request, "orders/create", lambda webhook: insert_pending(webhook, self._pool)
         )
-        return Answer(200, "order known")
+
+    async def _cancelled(self, request: web.Request) -> web.Response:
+        return await self._deliver(
+            request, "orders/cancelled", lambda webhook: cancel_unless_paid(webhook, self._pool)
+        )
 
     async def _deliver(
         self, request: web.Request, topic: str, handle: Callable[[Webhook], Awaitable[Answer]]

@@ -8,7 +8,9 @@ transaction is still rolled back on release).
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from importlib import resources
+from typing import Any, Protocol
 
 import asyncpg
 import structlog
@@ -45,12 +47,27 @@ TRANSIENT_ERRORS: tuple[type[BaseException], ...] = (
 )
 
 
+class Session(Protocol):
+    """Whatever runs one statement: a connection, or what some strategies use in its place."""
+
+    async def execute(self, query: str, /, *args: object) -> str:
+        """Run it; the answer is its command tag."""
+
+    async def fetchval(self, query: str, /, *args: object) -> Any:
+        """Run it; the answer is the first value of its first row, None without a row."""
+
+
 class CommitError(Exception):
     """COMMIT did not commit: Postgres answers ROLLBACK, without an error, to an aborted one."""
 
 
-async def open_pool(url: str, size: int, name: str) -> asyncpg.Pool:
-    """A pool of at most `size` connections, none of them opened yet."""
+async def open_pool(
+    url: str, size: int, name: str, isolation: str = "read committed"
+) -> asyncpg.Pool:
+    """A pool of at most `size` connections, none of them opened yet.
+
+    `isolation` is the level of every transaction that does not name its own.
+    """
     return await asyncpg.create_pool(
         url,
         min_size=0,
@@ -58,7 +75,7 @@ async def open_pool(url: str, size: int, name: str) -> asyncpg.Pool:
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=STATEMENT_TIMEOUT_SECONDS,
         reset=_keep_session,
-        server_settings={"application_name": name},
+        server_settings={"application_name": name, "default_transaction_isolation": isolation},
     )
 
 
@@ -96,17 +113,29 @@ async def apply_schema_when_reachable(
                 await asyncio.sleep(RETRY_SECONDS)
 
 
-async def commit(connection: asyncpg.pool.PoolConnectionProxy) -> None:
+@contextlib.asynccontextmanager
+async def transaction(session: Session, begin: str = "BEGIN") -> AsyncIterator[None]:
+    """COMMIT what was done in the context, or ROLLBACK when it raised."""
+    await session.execute(begin)
+    try:
+        yield
+        await commit(session)
+    except Exception:
+        await rollback(session)
+        raise
+
+
+async def commit(session: Session) -> None:
     """COMMIT and believe only its command tag."""
-    tag = await connection.execute("COMMIT")
+    tag = await session.execute("COMMIT")
     if tag != "COMMIT":
         raise CommitError(f"COMMIT answered {tag}")
 
 
-async def rollback(connection: asyncpg.pool.PoolConnectionProxy) -> None:
+async def rollback(session: Session) -> None:
     """ROLLBACK; if the connection is gone, its transaction is gone too."""
     with contextlib.suppress(*TRANSIENT_ERRORS):
-        await connection.execute("ROLLBACK")
+        await session.execute("ROLLBACK")
 
 
 async def _keep_session(_connection: asyncpg.Connection) -> None:

@@ -4,8 +4,10 @@ A wrong value ends the process with one sentence that names the variable, before
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 
 
 class SettingsError(Exception):
@@ -21,6 +23,8 @@ class Settings:
     port: int = 3000
     secrets: tuple[bytes, ...] = field(default=(), repr=False)  # current, then previous
     strategy: str = "insert_first"
+    isolation: str = "read committed"
+    relay: str = "skip_locked"
     fulfillment_url: str = ""
     pool_size: int = 8
     relay_poll_seconds: float = 0.05
@@ -38,6 +42,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             if environment.get(name)
         ),
         strategy=environment.get("STRATEGY", "insert_first"),
+        isolation=_one_of(environment, "ISOLATION", ISOLATION_LEVELS),
+        relay=environment.get("RELAY", "skip_locked"),
         fulfillment_url=environment.get("FULFILLMENT_URL", ""),
         pool_size=int(_number(environment, "POOL_SIZE", 8, 1, 1000)),
         relay_poll_seconds=_number(environment, "RELAY_POLL_SECONDS", 0.05, 0.001, 60),
@@ -48,6 +54,14 @@ def _needed(environment: Mapping[str, str], name: str) -> str:
     if not environment.get(name):
         raise SettingsError(f"{name} is not set")
     return environment[name]
+
+
+def _one_of(environment: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
+    """The first choice is the default."""
+    text = environment.get(name, choices[0])
+    if text not in choices:
+        raise SettingsError(f"{name} is {text!r}; there are: {', '.join(choices)}")
+    return text
 
 
 def _number(

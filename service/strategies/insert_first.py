@@ -2,18 +2,25 @@
 
 The order's own row is the lock and the decision. Of all deliveries of one order, under whatever
 webhook ids, one turns the row to 'paid' and gets it back; the others wait for that row, find it
-paid and get nothing, and everything else in the statement hangs on that answer. A delivery whose
-transaction dies takes its decision with it, so the next one decides anew. One statement commits
-or not as a whole: an answer means it is durable, and no crash leaves a part.
+settled and get nothing, and everything else in the statement hangs on that answer. A delivery
+whose transaction dies takes its decision with it, so the next one decides anew. One statement
+commits or not as a whole: an answer means it is durable, and no crash leaves a part.
+
+Who gets nothing asks in a second statement what the order is, paid or cancelled: the first one
+cannot see what it has waited for. Neither status ever changes again, so the answer cannot age.
 
 The provider's key names the order and the effect, not the row, so that a relay that must repeat
 a call (its answer was lost) repeats the same shipment.
+
+Under REPEATABLE READ and SERIALIZABLE a loser that waited fails with a 503 instead, which the
+retry heals: its snapshot does not know the row that it waited for.
 """
 
 import asyncpg
 
 from service.database import ACQUIRE_TIMEOUT_SECONDS
 from service.provider import Provider
+from service.steps import order_key
 from service.strategies import Answer
 from service.webhook import Webhook
 
@@ -25,7 +32,7 @@ WITH decided AS (
     INSERT INTO orders (shop, order_id, status, total_price)
     VALUES ($1, $2, 'paid', $3::text::numeric)
     ON CONFLICT (shop, order_id) DO UPDATE SET status = 'paid', updated_at = now()
-        WHERE orders.status NOT IN ('paid', 'cancelled')
+        WHERE orders.status = 'pending'
     RETURNING shop, order_id
 ), requested AS (
     INSERT INTO fulfillment_requests (shop, order_id, idempotency_key, lines)
@@ -48,16 +55,27 @@ WITH decided AS (
     SELECT shop, order_id, sku, quantity FROM decremented
 ), logged AS (
     INSERT INTO shopify_webhook_log (webhook_id, topic, shop, order_id, status)
-    SELECT $6, $7, $1, $2, CASE WHEN EXISTS (SELECT FROM decided)
-        THEN 'success' ELSE 'duplicate_internal_status' END
+    SELECT $6, $7, shop, order_id, 'success' FROM decided
     ON CONFLICT (webhook_id) DO NOTHING
 )
 SELECT EXISTS (SELECT FROM decided)
 """
 
+# $1 shop  $2 order_id  $3 webhook_id  $4 topic
+_SETTLED = """
+WITH settled AS (
+    SELECT shop, order_id, status FROM orders WHERE shop = $1 AND order_id = $2
+), logged AS (
+    INSERT INTO shopify_webhook_log (webhook_id, topic, shop, order_id, status)
+    SELECT $3, $4, shop, order_id, 'duplicate_internal_status' FROM settled WHERE status = 'paid'
+    ON CONFLICT (webhook_id) DO NOTHING
+)
+SELECT status FROM settled
+"""
+
 
 async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
-    """Run the one statement; asyncpg keeps it prepared on each connection."""
+    """Run the one statement, which asyncpg keeps prepared; a second one if it decided nothing."""
     async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
         decided = await connection.fetchval(
             _STATEMENT,
@@ -65,8 +83,13 @@ async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> An
             webhook.order_id,
             webhook.total_price,
             webhook.lines_json,
-            f"{webhook.shop}:{webhook.order_id}:fulfil:v1",
+            order_key(webhook),
             webhook.webhook_id,
             webhook.topic,
         )
-    return Answer(200, "fulfillment requested" if decided else "duplicate order")
+        if decided:
+            return Answer(200, "fulfillment requested")
+        status = await connection.fetchval(
+            _SETTLED, webhook.shop, webhook.order_id, webhook.webhook_id, webhook.topic
+        )
+    return Answer(200, "duplicate order" if status == "paid" else "order cancelled")

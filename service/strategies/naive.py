@@ -1,9 +1,10 @@
 """Check, ship, then write: what the first version of many consumers does. Wrong on purpose.
 
 Nothing ties the check to the writes: two deliveries at the same instant both see an unpaid order
-and both ship, each under a fresh key. Every statement commits by itself, so a crash leaves
-whatever was written so far; a crash right after the provider's answer leaves a shipment that no
-row knows, and the retry ships again.
+and both ship, each under a fresh key. Every statement commits by itself, so whoever looks in
+between sees a part, and a crash leaves it so; a crash right after the provider's answer leaves a
+shipment that no row knows, and the retry ships again. A cancelled order is not 'paid', so it is
+shipped as well. No isolation level helps: each lasts for one statement.
 """
 
 import uuid
@@ -11,53 +12,23 @@ import uuid
 import asyncpg
 
 from service.provider import Provider, ProviderError
+from service.steps import log_first, pay_any_order, read_status, record_shipment, take_stock
 from service.strategies import Answer
 from service.webhook import Webhook
 
 
 async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
     """Ship if the order is not yet paid, then record it statement by statement."""
-    order = (webhook.shop, webhook.order_id)
-    status = await pool.fetchval(
-        "SELECT status FROM orders WHERE shop = $1 AND order_id = $2", *order
-    )
-    if status == "paid":
+    if await read_status(pool, webhook) == "paid":
         return Answer(200, "duplicate")
     key = str(uuid.uuid4())
+    lines = [line._asdict() for line in webhook.lines]
     try:
-        await provider.ship(*order, [line._asdict() for line in webhook.lines], key)
+        await provider.ship(webhook.shop, webhook.order_id, lines, key)
     except ProviderError:
         return Answer(503, "provider unavailable")
-    await pool.execute(
-        "INSERT INTO orders (shop, order_id, status, total_price)"
-        " VALUES ($1, $2, 'paid', $3::text::numeric)"
-        " ON CONFLICT (shop, order_id) DO UPDATE SET status = 'paid', updated_at = now()",
-        *order,
-        webhook.total_price,
-    )
-    await pool.execute(
-        "INSERT INTO fulfillment_requests (shop, order_id, idempotency_key, lines, sent_at)"
-        " VALUES ($1, $2, $3, $4::text::jsonb, now())",
-        *order,
-        key,
-        webhook.lines_json,
-    )
-    for sku, quantity in webhook.lines:
-        await pool.execute(
-            "UPDATE stock SET remaining = remaining - $2 WHERE sku = $1", sku, quantity
-        )
-        await pool.execute(
-            "INSERT INTO stock_movements (shop, order_id, sku, quantity)"
-            " SELECT $1, $2, sku, $4 FROM stock WHERE sku = $3",
-            *order,
-            sku,
-            quantity,
-        )
-    await pool.execute(
-        "INSERT INTO shopify_webhook_log (webhook_id, topic, shop, order_id, status)"
-        " VALUES ($1, $2, $3, $4, 'success') ON CONFLICT DO NOTHING",
-        webhook.webhook_id,
-        webhook.topic,
-        *order,
-    )
+    await pay_any_order(pool, webhook)
+    await record_shipment(pool, webhook, key)
+    await take_stock(pool, webhook)
+    await log_first(pool, webhook, "success")
     return Answer(200, "shipped")

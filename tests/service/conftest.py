@@ -18,6 +18,8 @@ import pytest
 import structlog
 from service_support import FakeProvider, Running, start_app
 
+from service.strategies import strategy_names
+
 # A line per delivery would be most of the time and all of the output of ten thousand requests.
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
@@ -117,7 +119,7 @@ async def provider() -> AsyncIterator[FakeProvider]:
     await fake.stop()
 
 
-@pytest.fixture(params=["naive", "article", "insert_first"])
+@pytest.fixture(params=strategy_names())
 def strategy(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

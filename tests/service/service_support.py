@@ -93,6 +93,18 @@ class Running:
     async def create(self, body: bytes) -> int:
         return await self.post("/webhooks/orders/create", body, headers(body))
 
+    async def cancel(self, body: bytes, **changes: str) -> int:
+        return await self.post("/webhooks/orders/cancelled", body, headers(body, **changes))
+
+    async def paid_outcome(self, body: bytes, webhook_id: str) -> tuple[int, str]:
+        url, signed = f"{self.url}/webhooks/orders/paid", headers(body, webhook_id)
+        async with self.http.post(url, data=body, headers=signed) as reply:
+            return reply.status, (await reply.json())["outcome"]
+
+    async def log(self) -> dict[str, str]:
+        rows = await self.pool.fetch("SELECT webhook_id, status FROM shopify_webhook_log")
+        return {row["webhook_id"]: row["status"] for row in rows}
+
     async def post(self, path: str, body: bytes, with_headers: dict[str, str]) -> int:
         async with self.http.post(self.url + path, data=body, headers=with_headers) as reply:
             await reply.read()
@@ -112,8 +124,9 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def start_app(
-    dsn: str, provider: FakeProvider, strategy: str, pool_size: int = 8
-) -> AsyncIterator[Running]:
+    dsn: str, provider: FakeProvider, strategy: str, pool_size: int = 8,
+    isolation: str = "read committed",
+) -> AsyncIterator[Running]:  # fmt: skip
     settings = Settings(
         database_url=dsn,
         secrets=(SECRET, OLD_SECRET),
@@ -121,7 +134,7 @@ async def start_app(
         fulfillment_url=provider.url,
     )
     async with contextlib.AsyncExitStack() as stack:
-        pool = await open_pool(dsn, pool_size, "tests app")
+        pool = await open_pool(dsn, pool_size, "tests app", isolation)
         stack.push_async_callback(pool.close)
         client = await stack.enter_async_context(Provider(provider.url))
         app = App(settings, pool, client)

@@ -23,7 +23,7 @@ from service_support import (
 )
 
 REQUESTS = 10_200
-PATHS = ("/webhooks/orders/paid", "/webhooks/orders/create")
+PATHS = ("/webhooks/orders/paid", "/webhooks/orders/create", "/webhooks/orders/cancelled")
 # Never usable in the place of any required field of an order.
 WRONG: tuple[Any, ...] = (
     None, True, False, -1, 2**63, 2**64, -(2**70), 10**400, 1.5, 1e300, "", "1", "\x00", "é\x00",

@@ -14,6 +14,8 @@ import asyncpg
 import pytest
 from service_support import SECRET, FakeProvider, headers, order
 
+from service.relays import relay_names
+
 ROOT = Path(__file__).parents[2]
 PAID = "/webhooks/orders/paid"
 
@@ -33,7 +35,7 @@ async def _process(role: str, **environment: str) -> AsyncIterator[asyncio.subpr
         sys.executable, "-m", "service", role,
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **environment},
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip
@@ -43,6 +45,13 @@ async def _process(role: str, **environment: str) -> AsyncIterator[asyncio.subpr
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+async def _said(process: asyncio.subprocess.Process, word: str) -> None:
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        while word not in (await process.stdout.readline()).decode():
+            assert process.returncode is None
 
 
 def _web(dsn: str, port: int, **more: str) -> dict[str, str]:
@@ -128,22 +137,33 @@ async def test_schema_may_be_applied_by_several_at_once(empty_dsn: str) -> None:
     await connection.close()
 
 
-async def test_relay_process_ships_and_stops(service_dsn: str, provider: FakeProvider) -> None:
+@pytest.mark.parametrize("relay", relay_names())
+async def test_two_relay_processes_ship_every_row_and_stop(
+    service_dsn: str, provider: FakeProvider, relay: str
+) -> None:
     connection = await asyncpg.connect(service_dsn)
-    await connection.execute(
-        "INSERT INTO fulfillment_requests (shop, order_id, idempotency_key, lines)"
-        " SELECT 'a.myshopify.com', n, 'key-' || n, '[]' FROM generate_series(1, 50) AS n"
-    )
-    async with _process("relay", DATABASE_URL=service_dsn, FULFILLMENT_URL=provider.url) as process:
+    environment = {"DATABASE_URL": service_dsn, "FULFILLMENT_URL": provider.url, "RELAY": relay}
+    async with (
+        _process("relay", **environment) as one,
+        _process("relay", **environment) as two,
+    ):
+        await _said(one, relay)
+        await _said(two, relay)
+        await connection.execute(
+            "INSERT INTO fulfillment_requests (shop, order_id, idempotency_key, lines)"
+            " SELECT 'a.myshopify.com', n, 'key-' || n, '[]' FROM generate_series(1, 50) AS n"
+        )
         unsent = "SELECT count(*) FROM fulfillment_requests WHERE sent_at IS NULL"
         async with asyncio.timeout(20):
             while await connection.fetchval(unsent):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        process.terminate()
+        one.terminate()
+        two.terminate()
         async with asyncio.timeout(10):
-            assert await process.wait() == 0
+            assert (await one.wait(), await two.wait()) == (0, 0)
     await connection.close()
-    assert len(provider.calls) == len(provider.shipments) == 50
+    assert len(provider.shipments) == 50
+    assert len(provider.calls) == 50 or relay == "poll_ship_mark"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +171,8 @@ async def test_relay_process_ships_and_stops(service_dsn: str, provider: FakePro
     [
         ({"DATABASE_URL": ""}, "DATABASE_URL"),
         ({"STRATEGY": "none"}, "insert_first"),
+        ({"ISOLATION": "none"}, "repeatable read"),
+        ({"RELAY": "none"}, "claim_then_ship"),
         ({"PORT": "x"}, "PORT"),
         ({"POOL_SIZE": "nan"}, "POOL_SIZE"),
         ({"SHOPIFY_SHARED_SECRET": ""}, "SHOPIFY_SHARED_SECRET"),
@@ -161,7 +183,8 @@ async def test_a_wrong_setting_is_one_sentence_and_exit_2(
     change: dict[str, str], named: str
 ) -> None:
     environment = {**_web("postgresql://x@127.0.0.1:9/x", 0), **change}
-    async with _process("web", **environment) as process, asyncio.timeout(20):
+    role = "relay" if "RELAY" in change else "web"
+    async with _process(role, **environment) as process, asyncio.timeout(20):
         _, complaint = await process.communicate()
         assert process.returncode == 2
     assert named in complaint.decode()

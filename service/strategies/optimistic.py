@@ -1,0 +1,45 @@
+"""Compare and set: the UPDATE names the status it starts from, and its row count decides.
+
+Of all deliveries of one order one changes the row; the others wait for it, compare again and
+change nothing. That is right, and it needs no lock of its own. But "no row changed" has three
+reasons, and one of them is that there is no row yet: when orders/paid comes before orders/create,
+the payment is acknowledged and nothing is done, now or ever. Right only if there is a row.
+
+Under REPEATABLE READ and SERIALIZABLE the loser fails with a 503, which the retry heals.
+"""
+
+import asyncpg
+
+from service.database import ACQUIRE_TIMEOUT_SECONDS, transaction
+from service.provider import Provider
+from service.steps import (
+    answer_settled,
+    log_first,
+    read_status,
+    request_shipment_of_order,
+    take_stock,
+)
+from service.strategies import Answer
+from service.webhook import Webhook
+
+
+async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+    """Turn the order from pending to paid; do the rest if that changed a row."""
+    async with (
+        pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
+        transaction(connection),
+    ):
+        tag = await connection.execute(
+            "UPDATE orders SET status = 'paid', updated_at = now()"
+            " WHERE shop = $1 AND order_id = $2 AND status = 'pending'",
+            webhook.shop,
+            webhook.order_id,
+        )
+        if tag == "UPDATE 0":
+            status = await read_status(connection, webhook)
+            settled = await answer_settled(connection, webhook, status)
+            return settled or Answer(200, "unknown order")
+        await request_shipment_of_order(connection, webhook)
+        await take_stock(connection, webhook)
+        await log_first(connection, webhook, "success")
+        return Answer(200, "fulfillment requested")

@@ -1,0 +1,236 @@
+"""Two deliveries of one order, step by step in a chosen order, on a real Postgres.
+
+A step is a statement (BEGIN counts with the next one), a call of the provider or the answer. The
+strategy under test gets a pool and a provider whose every step waits for its turn. After a turn
+the stage waits until each delivery is at its next step, done, or proved to be blocked by the other
+(Postgres' own function of the isolation tester), then looks at the ledger from outside.
+
+`every_preemption` tries all schedules "A does k steps, B does j, A goes to its end, B to its own":
+one preemption of each, which is enough for every published check-then-act bug. A may also die, as
+a process does (its connections end and it says no more): "midway", in the place of its second
+part, or "unanswered", at the end of it, with everything done and nobody told.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import asyncpg
+from turns import Actor, SteppedPool, SteppedProvider, here, turn
+
+from service.database import TRANSIENT_ERRORS
+from service.relays.skip_locked import ship_one
+from service.strategies import Answer, Handler
+from service.webhook import Line, Webhook
+
+SETTLE_SECONDS = 10.0
+ALL = 1_000  # more steps than any delivery takes
+RETRIES_MAX = 4
+LINE = Line("ONCE-001", 3)
+Death = Literal["midway", "unanswered"]
+SHOP = "onceproof-demo.myshopify.com"
+
+
+@dataclass
+class Findings:
+    """What all schedules of one cell showed."""
+
+    schedules: int = 0
+    codes: set[str] = field(default_factory=set)
+    outcomes: set[str] = field(default_factory=set)  # both deliveries' in one text, sorted
+    ends: set[tuple[Any, ...]] = field(default_factory=set)  # status, fulfillments, effects, moved
+
+
+class Stage:
+    """Where one strategy is played, schedule after schedule, each with an order of its own."""
+
+    def __init__(
+        self, handle: Handler, pool: asyncpg.Pool, observer: asyncpg.Connection, *,
+        same_id: bool, row: bool, one_process: bool = False,
+    ) -> None:  # fmt: skip
+        self.findings = Findings()
+        self._handle = handle
+        self._raw = pool
+        self.pool: Any = SteppedPool(pool)
+        self._provider: Any = SteppedProvider()
+        self._observer = observer
+        self._same_id, self._row, self._one_process = same_id, row, one_process
+        self._moved = asyncio.Event()
+        self._orders: Iterator[int] = itertools.count(910_000_000_000_000_001)
+
+    async def every_preemption(self, *deaths: Death) -> Findings:
+        """All schedules with one preemption of each delivery; what they showed together."""
+        self.findings = Findings()
+        for death in deaths or (None,):
+            for first in range(1, ALL):
+                for second in range(0 if death else 1, ALL):
+                    took_first, took_second = await self.play(first, second, death)
+                    if took_first < first or took_second < second:
+                        break  # blocked or done: more steps are the same schedule
+                if took_first < first:
+                    break
+        return self.findings
+
+    async def play(self, first: int, second: int, death: Death | None) -> tuple[int, int]:
+        """One schedule; how many of the asked steps were there to take."""
+        order_id = await self.new_order()
+        a = self.start(order_id, f"{order_id}-a")
+        await self.settle((a,))  # one after the other: only one runs at a time
+        b = self.start(order_id, f"{order_id}-{'a' if self._same_id else 'b'}")
+        both = (a, b)
+        await self.settle(both)
+        took_first = await self.advance(a, both, first)
+        took_second = await self.advance(b, both, second)
+        if death == "unanswered":
+            for actor in (a, b, a):
+                await self.advance(actor, both, ALL, short_of_answer=actor is a)
+        if death:
+            await self._crash(both if self._one_process else (a,))
+            await self.settle(both)
+        for actor in (a, b, a):
+            await self.advance(actor, both, ALL)
+        assert a.done and b.done, "neither can go on"
+        await self._end(both)
+        return took_first, took_second
+
+    async def new_order(self) -> int:
+        """The id of an order of its own, with a row if the stage is for that."""
+        order_id = next(self._orders)
+        if self._row:
+            await self._observer.execute(
+                "INSERT INTO orders (shop, order_id, status) VALUES ($1, $2, 'pending')",
+                SHOP, order_id,
+            )  # fmt: skip
+        return order_id
+
+    def start(self, order_id: int, webhook_id: str, handle: Handler | None = None) -> Actor:
+        """Let a delivery run up to its first step; `handle` if not the strategy under test."""
+        webhook = Webhook(webhook_id, "orders/paid", SHOP, order_id, "10.50", (LINE,))
+        actor = Actor(webhook, self._moved)
+
+        async def deliver() -> None:
+            here.set(actor)
+            answer = await self._answer(webhook, handle or self._handle)
+            actor.answering = True
+            await turn()
+            actor.answer, actor.shows = answer, True
+
+        actor.task = asyncio.create_task(deliver())
+        actor.task.add_done_callback(lambda _: self._moved.set())
+        return actor
+
+    async def _answer(self, webhook: Webhook, handle: Handler) -> Answer:
+        """What the app around the strategy would answer."""
+        try:
+            return await handle(webhook, self.pool, self._provider)
+        except TRANSIENT_ERRORS as error:
+            return Answer(503, f"try again: {type(error).__name__}")
+
+    async def advance(
+        self, actor: Actor, both: Sequence[Actor], steps: int, *, short_of_answer: bool = False
+    ) -> int:
+        """Give it so many turns, or as many as it can take; how many those were."""
+        for taken in range(steps):
+            if not actor.waits_for_turn or (short_of_answer and actor.answering):
+                return taken
+            actor.waits_for_turn = False
+            actor.go.set()
+            await self.settle(both)
+            if any(one.shows for one in both):  # inside a transaction nothing does
+                await self.look(both)
+        return steps
+
+    async def settle(self, both: Sequence[Actor]) -> None:
+        """Until each is at a step, done, or proved to be blocked by the other."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        for actor in both:
+            actor.blocked = False
+        while not all(actor.settled for actor in both):
+            assert time.monotonic() < deadline, "silent: neither at a step nor blocked"
+            self._moved.clear()
+            try:
+                await asyncio.wait_for(self._moved.wait(), 0.001)
+            except TimeoutError:
+                pids = [actor.pid for actor in both]
+                for actor in both:
+                    if not actor.settled:
+                        actor.blocked = await self._observer.fetchval(
+                            "SELECT pg_isolation_test_session_is_blocked($1, $2)", actor.pid, pids
+                        )
+
+    async def _crash(self, actors: Sequence[Actor]) -> None:
+        """End them as the death of their process does, and wait until Postgres has noticed."""
+        theirs = [raw for raw, holder in self.pool.held.items() if holder in actors]
+        pids = [raw.get_server_pid() for raw in theirs]
+        for raw in theirs:
+            raw.terminate()
+        for actor in actors:
+            assert actor.task is not None
+            actor.task.cancel()
+            actor.waits_for_turn = False
+        await asyncio.gather(*(actor.task for actor in actors if actor.task),
+                             return_exceptions=True)  # fmt: skip
+        async with asyncio.timeout(SETTLE_SECONDS):
+            gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY($1))"
+            while not await self._observer.fetchval(gone, pids):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    async def shipped(self, actor: Actor) -> int:
+        """How many shipments its order has, once the relay has nothing left to send."""
+        while await ship_one(self._raw, self._provider):
+            pass
+        return self._provider.count(actor.webhook.order_id)
+
+    async def look(self, both: Sequence[Actor]) -> asyncpg.Record:
+        """One snapshot, and what it contradicts."""
+        order_id = both[0].webhook.order_id
+        seen = await self._observer.fetchrow(
+            "SELECT (SELECT status FROM orders WHERE order_id = $1) AS status,"
+            " (SELECT count(*) FROM fulfillment_requests WHERE order_id = $1) AS fulfillments,"
+            " (SELECT count(*) FROM stock_movements WHERE order_id = $1) AS movements,"
+            " (SELECT count(*) FROM shopify_webhook_log WHERE order_id = $1) AS log",
+            order_id,
+        )
+        assert seen is not None
+        for actor in both:
+            actor.shows = False
+        paid, effects = seen["status"] == "paid", self._provider.count(order_id)
+        parts = {paid, *(bool(seen[part]) for part in ("fulfillments", "movements", "log"))}
+        codes = self.findings.codes
+        if len(parts) > 1:
+            codes.add("A5")
+        if seen["movements"] > 1:
+            codes.add("A8")
+        if any(actor.status == 200 for actor in both) and not (
+            paid and (seen["fulfillments"] or effects)
+        ):
+            codes.add("A3")
+        return seen
+
+    async def _end(self, both: Sequence[Actor]) -> None:
+        """Deliver again what was not acknowledged, let the relay drain, and judge the end."""
+        said = sorted(actor.answer.outcome if actor.answer else "nothing" for actor in both)
+        self.findings.outcomes.add(", ".join(said))
+        if any((actor.status or 0) >= 500 for actor in both):
+            self.findings.codes.add("5xx")
+        for actor in both:
+            assert actor.task is not None
+            if not actor.task.cancelled():
+                actor.task.result()  # a failure that no answer stands for is a failure of the test
+            for _ in range(RETRIES_MAX):
+                if actor.status == 200:
+                    break
+                actor.answer = await self._answer(actor.webhook, self._handle)
+            assert actor.status == 200, f"never acknowledged: {actor.status}"
+            await self.look(both)
+        seen = await self.look(both)
+        effects = await self.shipped(both[0])
+        if effects != 1:
+            self.findings.codes.add("A1" if effects else "A2")
+        if seen["log"] and seen["status"] != "paid" and not effects:
+            self.findings.codes.add("A9")
+        self.findings.schedules += 1
+        self.findings.ends.add((seen["status"], seen["fulfillments"], effects, seen["movements"]))
