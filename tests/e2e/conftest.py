@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-WHOLE_RUNS = ("test_runs", "test_killed_runner", "test_matrix")
+WHOLE_RUNS = ("test_runs", "test_fault_runs", "test_killed_runner", "test_matrix")
 WAIT_SECONDS = 1_500.0
 
 
