@@ -4,8 +4,8 @@ from msgspec.structs import replace
 
 from results.records import Line, Outcome
 from tests.unit.results.innocent import innocent
-from tests.unit.results.planted import NEIGHBOUR, OTHER_LINE, VICTIM, settled
-from tests.unit.results.world import ONE_LINE, SKUS, World, manifest_of
+from tests.unit.results.planted import NEIGHBOUR, VICTIM, settled
+from tests.unit.results.world import ONE_LINE, OTHER_LINE, SKUS, World, manifest_of
 
 
 @innocent("A3")

@@ -2,8 +2,8 @@
 
 from results.records import Outcome, Stage
 from tests.unit.results.innocent import innocent
-from tests.unit.results.planted import OTHER_LINE, VICTIM, settled
-from tests.unit.results.world import OTHER_SHOP, SHOP, World
+from tests.unit.results.planted import VICTIM, settled
+from tests.unit.results.world import OTHER_LINE, OTHER_SHOP, SHOP, World
 
 
 def refused(world: World, **more: object) -> None:

@@ -1,64 +1,18 @@
-"""Bundles made by hand: clean ones, and some with a planted anomaly for each code.
+"""Bundles made by hand with an anomaly in them, one way or more for each code.
 
-`clean(seed)` is a valid run of a few orders; `planted(name)` is a clean run with one more order,
-`VICTIM`, that has the anomaly; `DECLARED` says which codes must then be found, and no others.
+`planted(name)` is a clean run with one more order, `VICTIM`, that has the anomaly; `DECLARED` says
+which codes must then be found, and no others.
 """
 
-import random
 from collections.abc import Callable
 
 from results.bundle import Bundle
 from results.records import Line, Outcome
-from tests.unit.results.world import FIRST, ONE_LINE, SKUS, World
+from tests.unit.results.clean import clean_world
+from tests.unit.results.world import FIRST, ONE_LINE, OTHER_LINE, SKUS, World
 
 VICTIM = FIRST + 99
 NEIGHBOUR = FIRST + 98  # of the victim, where an anomaly needs two orders
-OTHER_LINE = (Line(sku=SKUS[1], quantity=1),)
-
-
-def clean_world(seed: int = 0, orders: int | None = None, **manifest: object) -> World:
-    """A valid run so far, without its end.
-
-    Some orders need a retry, some sell two skus, some are cancelled or forged, some live through a
-    crash, some are asked for again when they are settled.
-    """
-    chance = random.Random(seed)
-    world = World(**manifest)
-    world.look(at_ms=0)
-    for number in range(chance.randint(1, 6) if orders is None else orders):
-        order, at_ms = FIRST + number, 100.0 * (number + 1)
-        lines = chance.choice([
-            ONE_LINE, tuple(Line(sku=sku, quantity=chance.randint(1, 3)) for sku in SKUS)
-        ])  # fmt: skip
-        if chance.random() < 0.5:
-            world.deliver(order, at_ms=at_ms - 50, topic="orders/create", lines=lines)
-        world.settled_order(order, at_ms=at_ms, lines=lines)
-        if chance.random() < 0.4:
-            world.deliver(order, at_ms=at_ms, copy=2, outcome=Outcome.INFO, status=500, lines=lines)
-            world.deliver(order, at_ms=at_ms + 60, copy=2, attempt=2, lines=lines)
-        if chance.random() < 0.3:
-            world.ship(order, at_ms=at_ms + 25, effect=False)
-        if chance.random() < 0.2:
-            world.crash(f"clean-{number}", "commit-dropped", at_ms=at_ms, healed_ms=at_ms + 40)
-            world.repeat(order, at_ms=at_ms + 30, copy=3, attempts=range(1, 4), every_ms=2,
-                         took_ms=1, status=503, lines=lines)  # fmt: skip
-            world.deliver(order, at_ms=at_ms + 70, copy=3, attempt=4, lines=lines)
-        if chance.random() < 0.2:
-            world.deliver(order, at_ms=at_ms + 35, authentic=False, outcome=Outcome.FAIL,
-                          status=401, webhook=f"forged-{order}", lines=OTHER_LINE)  # fmt: skip
-        if chance.random() < 0.7:
-            world.look(at_ms=at_ms + 30)
-        if chance.random() < 0.2:
-            world.deliver(order, at_ms=at_ms + 85, topic="orders/cancelled", lines=lines)
-            world.hold_state(order, status="cancelled", movements=lines)
-    return world
-
-
-def clean(seed: int = 0) -> Bundle:
-    """A whole run that is valid."""
-    world = clean_world(seed)
-    world.end()
-    return world.bundle()
 
 
 def settled(world: World) -> None:
@@ -153,12 +107,19 @@ def _moved_twice(world: World) -> None:
 
 
 def _moved_too_much(world: World) -> None:
-    world.settled_order(VICTIM, at_ms=2_000)
+    settled(world)
     world.hold_state(VICTIM, movements=(Line(sku=SKUS[0], quantity=3),))
 
 
 def _stock_leaks(world: World) -> None:
     settled(world)
+    world.leaked[SKUS[0]] = 2
+
+
+def _stock_leaks_beside_an_untouched_order(world: World) -> None:
+    world.deliver(VICTIM, at_ms=2_000, outcome=Outcome.INFO)
+    world.deliver(VICTIM, at_ms=2_010, topic="orders/cancelled", outcome=Outcome.INFO)
+    world.hold_state(VICTIM, status="pending", rows=0, logs=0, movements=())
     world.leaked[SKUS[0]] = 2
 
 
@@ -284,6 +245,11 @@ def _forged_and_moved(world: World) -> None:
     world.hold_state(VICTIM, status="pending", rows=0, logs=0)
 
 
+def _forged_and_paid(world: World) -> None:
+    _forged(world, 401, Outcome.FAIL)
+    world.hold_state(VICTIM, rows=0, logs=0, movements=())
+
+
 def _forged_and_shipped_without_an_answer(world: World) -> None:
     world.deliver(VICTIM, at_ms=2_000, authentic=False, outcome=None)
     world.ship(VICTIM, at_ms=2_050)
@@ -314,6 +280,7 @@ PLANTS: dict[str, tuple[set[str], Callable[[World], None]]] = {
     "A8": ({"A8"}, _moved_twice),
     "A8 by the units": ({"A8"}, _moved_too_much),
     "A8 by the sums": ({"A8"}, _stock_leaks),
+    "A8 beside a pending one": ({"A8"}, _stock_leaks_beside_an_untouched_order),
     "A9": ({"A9", "A2", "A3", "A5"}, _remembered_and_not_done),
     "A9 by a claim": ({"A9", "A5", "A6"}, _claimed_for_good),
     "A10": ({"A10"}, _shipped_after_its_cancellation),
@@ -331,6 +298,7 @@ PLANTS: dict[str, tuple[set[str], Callable[[World], None]]] = {
     "A15 by a shipment": ({"A15"}, _forged_and_shipped),
     "A15 beside a refusal": ({"A15"}, _forged_beside_a_refusal),
     "A15 in the ledger": ({"A15"}, _forged_and_recorded),
+    "A15 in the orders": ({"A15"}, _forged_and_paid),
     "A15 in the stock": ({"A15"}, _forged_and_moved),
     "A15 without an answer": ({"A15"}, _forged_and_shipped_without_an_answer),
     "A16": ({"A16"}, _refused_five_times),

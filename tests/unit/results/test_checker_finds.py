@@ -10,8 +10,9 @@ from results.bundle import Bundle
 from results.checker import check
 from results.verdict import Validity
 from tests.unit.results.chaotic import chaotic
+from tests.unit.results.clean import clean
 from tests.unit.results.oracle import oracle
-from tests.unit.results.planted import DECLARED, NEIGHBOUR, VICTIM, clean, planted
+from tests.unit.results.planted import DECLARED, NEIGHBOUR, VICTIM, planted
 from tests.unit.results.world import FIRST, World
 
 

@@ -7,7 +7,9 @@ import pytest
 from results.bundle import Bundle, Note
 from results.comparison import Comparison, compare
 from results.records import Outcome
-from tests.unit.results.planted import FIRST, clean, clean_world, planted
+from tests.unit.results.clean import clean, clean_world
+from tests.unit.results.planted import planted
+from tests.unit.results.world import FIRST
 
 
 def ended(**manifest: object) -> Bundle:

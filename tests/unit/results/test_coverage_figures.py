@@ -9,7 +9,7 @@ from results.coverage import cover, exposure_sentence
 from results.latency import measure, percentile, series
 from results.overlap import overlapping_groups, transactions
 from results.records import ConnectionTrace, HoldTrace, Outcome, Stage
-from tests.unit.results.planted import clean
+from tests.unit.results.clean import clean
 from tests.unit.results.world import FIRST, START_NS, World, ns
 
 

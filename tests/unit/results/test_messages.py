@@ -5,7 +5,8 @@ import pytest
 from results.anomalies.catalogue import CATALOGUE
 from results.checker import check
 from results.records import Outcome
-from tests.unit.results.planted import DECLARED, NEIGHBOUR, VICTIM, clean_world, planted, settled
+from tests.unit.results.clean import clean_world
+from tests.unit.results.planted import DECLARED, NEIGHBOUR, VICTIM, planted, settled
 from tests.unit.results.world import SKUS, World, ns
 
 ORDER, WEBHOOK = f"Order {VICTIM}", f"paid-{VICTIM}-2"

@@ -4,9 +4,9 @@ import pytest
 
 from results.checker import check
 from tests.unit.results import innocent_ledger, innocent_sender, innocent_wire
+from tests.unit.results.clean import clean_world
 from tests.unit.results.innocent import INNOCENT
 from tests.unit.results.oracle import oracle
-from tests.unit.results.planted import clean_world
 
 FILES = (innocent_sender, innocent_ledger, innocent_wire)
 

@@ -9,7 +9,8 @@ import pytest
 from results.bundle import Bundle, Note
 from results.checker import check
 from results.records import Line, Outcome, Stage
-from tests.unit.results.planted import VICTIM, clean_world, planted, settled
+from tests.unit.results.clean import clean_world
+from tests.unit.results.planted import VICTIM, planted, settled
 from tests.unit.results.world import World
 
 

@@ -8,7 +8,8 @@ from results.checker import check, judge
 from results.errors import ConfigError
 from results.run_folder import RunFolder, append_line, default_runs_root
 from results.verdict import ANOMALIES_MAX, Verdict
-from tests.unit.results.planted import DECLARED, clean, clean_world, planted
+from tests.unit.results.clean import clean, clean_world
+from tests.unit.results.planted import DECLARED, planted
 from tests.unit.results.world import FIRST, World, manifest_of, write
 
 

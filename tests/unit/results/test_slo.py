@@ -15,7 +15,8 @@ from results.slo import judge_slos, parse_slo
 from results.summary import markdown_summary, verdict_table
 from results.verdict import Validity, Verdict
 from results.wording import headline
-from tests.unit.results.planted import clean_world, planted
+from tests.unit.results.clean import clean_world
+from tests.unit.results.planted import planted
 from tests.unit.results.world import manifest_of, write
 
 MEASURED = Latency(ok=95, info=4, fail=1, p50_ms=10.0, p90_ms=50.0, p99_ms=250.0, max_ms=900.0)

@@ -10,7 +10,8 @@ from results.bundle import Bundle, Note
 from results.checker import check
 from results.records import Completion, FaultRecord, Outcome, Stage
 from results.verdict import Validity
-from tests.unit.results.planted import clean, clean_world, planted
+from tests.unit.results.clean import clean, clean_world
+from tests.unit.results.planted import planted
 from tests.unit.results.world import FIRST, SHOP, World, manifest_of, ns
 
 

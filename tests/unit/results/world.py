@@ -34,6 +34,7 @@ INITIAL = 1_000_000
 SKUS = ("ONCE-001", "ONCE-002")
 QUERIES = ("orders", "fulfillments", "movements", "webhook_log", "stock")
 ONE_LINE = (Line(sku=SKUS[0], quantity=2),)
+OTHER_LINE = (Line(sku=SKUS[1], quantity=1),)
 Step = tuple[str, tuple[str, ...], float, float, str, str, str]
 """SQL, keys, from and to in ms, state before and after, command tag."""
 
