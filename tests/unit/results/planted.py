@@ -261,18 +261,32 @@ def _refused_five_times(world: World) -> None:
     world.deliver(VICTIM, at_ms=2_200, copy=2, attempt=6)
 
 
+def _moved_by_half(world: World) -> None:
+    settled(world)
+    world.hold_state(VICTIM, movements=(Line(sku=SKUS[0], quantity=1),))
+
+
+def _acknowledged_before_its_commit(world: World) -> None:
+    world.deliver(VICTIM, at_ms=2_000)
+    world.hold_state(VICTIM)  # between two looks: no snapshot saw it missing
+    world.ship(VICTIM, at_ms=2_600)
+    world.transact(VICTIM, replica="web-1", begin_ms=2_500, end_ms=2_540, connection=9)
+
+
 PLANTS: dict[str, tuple[set[str], Callable[[World], None]]] = {
     "A1": ({"A1"}, _two_shipments_of_one_row),
     "A1 by two rows": ({"A1", "A8"}, _two_rows),
     "A2": ({"A2"}, _acknowledged_and_never_shipped),
     "A2 by doing nothing": ({"A2", "A3"}, _acknowledged_and_nothing_done),
     "A3": ({"A3"}, _acknowledged_too_early),
+    "A3 by the wire": ({"A3"}, _acknowledged_before_its_commit),
     "A4": ({"A4"}, _shipped_on_create),
     "A4 before it was paid": ({"A4"}, _shipped_before_it_was_paid),
     "A4 of nobody": ({"A4"}, _shipped_and_never_named),
     "A5": ({"A5"}, _torn),
     "A5 by the log": ({"A5"}, _logged_and_nothing_done),
     "A5 for good": ({"A5", "A3"}, _shipped_without_its_order),
+    "A5 line by line": ({"A5"}, _moved_by_half),
     "A6": ({"A6"}, _refused_to_the_end),
     "A6 in the outbox": ({"A6"}, _recorded_and_never_sent),
     "A7": ({"A7"}, _settled_and_unheard),
