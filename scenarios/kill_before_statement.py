@@ -10,5 +10,5 @@ scenario = Scenario(
     title="Replicas crash before each statement in turn while every webhook arrives twice",
     traffic=Traffic(orders=500, per_second=50, duplicates=Burst(copies=2, ids="distinct")),
     faults=[Crash(at=EachStatement(), times=12)],
-    stretch_ms=1.0,
+    stretch_ms=3.0,
 )

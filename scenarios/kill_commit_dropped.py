@@ -13,5 +13,5 @@ scenario = Scenario(
         Crash(at=InTransaction("commit-dropped"), times=5),
         Crash(at=InTransaction("commit-after-death"), times=5),
     ],
-    stretch_ms=1.0,
+    stretch_ms=3.0,
 )

@@ -10,6 +10,6 @@ scenario = Scenario(
     title="Replicas crash before they hear of their COMMIT while every webhook arrives twice",
     traffic=Traffic(orders=500, per_second=50, duplicates=Burst(copies=2, ids="distinct")),
     faults=[Crash(at=InTransaction("reply-lost"), times=8)],
-    stretch_ms=1.0,
+    stretch_ms=3.0,
     needs=Thresholds(lost_acknowledgements=1),
 )

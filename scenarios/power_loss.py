@@ -10,5 +10,5 @@ scenario = Scenario(
     title="A replica's machine goes dark inside its transaction, twice",
     traffic=Traffic(orders=400, per_second=40, users=600),
     faults=[PowerLoss(times=2)],
-    stretch_ms=1.0,
+    stretch_ms=3.0,
 )

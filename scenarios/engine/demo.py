@@ -33,7 +33,7 @@ INNOCENT = Scenario(
         Crash(at=InTransaction("commit-after-death"), times=2),
         Crash(at=InTransaction("reply-lost"), times=2),
     ],
-    stretch_ms=1.0,
+    stretch_ms=4.0,
     needs=Thresholds(lost_acknowledgements=1),
 )
 
