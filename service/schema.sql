@@ -74,13 +74,8 @@ BEGIN
         WHERE orders.status = 'pending';
     IF NOT FOUND THEN
         -- A query of its own sees what the INSERT has waited for; a settled status stays.
-        IF (SELECT status FROM orders WHERE shop = of_shop AND order_id = of_order) <> 'paid' THEN
-            RETURN 'order cancelled';
-        END IF;
-        INSERT INTO shopify_webhook_log (webhook_id, topic, shop, order_id, status)
-        VALUES (delivery, about, of_shop, of_order, 'duplicate_internal_status')
-        ON CONFLICT (webhook_id) DO NOTHING;
-        RETURN 'duplicate order';
+        RETURN CASE (SELECT status FROM orders WHERE shop = of_shop AND order_id = of_order)
+            WHEN 'paid' THEN 'duplicate order' ELSE 'order cancelled' END;
     END IF;
     INSERT INTO fulfillment_requests (shop, order_id, idempotency_key, lines)
     VALUES (of_shop, of_order, key, wanted);

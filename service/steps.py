@@ -33,17 +33,19 @@ async def read_status(session: Session, webhook: Webhook, lock: str = "") -> str
     return status
 
 
-async def answer_settled(session: Session, webhook: Webhook, status: str | None) -> Answer | None:
+def answer_settled(status: str | None) -> Answer | None:
     """The answer for an order that is paid or cancelled, None for one that is still to be paid.
 
-    Nothing is logged for a cancelled order: a log row stands for an order that is paid.
+    Neither is logged by those that ask: a log row stands for a delivery that paid its order, and
+    a transaction that only reads has nothing to lose.
     """
-    if status == "paid":
-        await log_duplicate(session, webhook)
-        return Answer(200, "duplicate order")
-    if status == "cancelled":
-        return Answer(200, "order cancelled")
-    return None
+    match status:
+        case "paid":
+            return Answer(200, "duplicate order")
+        case "cancelled":
+            return Answer(200, "order cancelled")
+        case _:
+            return None
 
 
 async def pay_known_order(session: Session, webhook: Webhook) -> None:
@@ -152,11 +154,6 @@ async def log_first(session: Session, webhook: Webhook, status: str) -> bool:
         f"{_log_statement(LOG_TABLE)} ON CONFLICT DO NOTHING", *_log_row(webhook, status)
     )
     return tag == "INSERT 0 1"
-
-
-async def log_duplicate(session: Session, webhook: Webhook) -> None:
-    """Log a delivery that found its order paid; a webhook id that is logged stays as it is."""
-    await log_first(session, webhook, "duplicate_internal_status")
 
 
 def _log_statement(table: str) -> str:

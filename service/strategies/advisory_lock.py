@@ -37,7 +37,7 @@ async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> An
             f"{webhook.shop}:{webhook.order_id}",
         )
         status = await read_status(connection, webhook)
-        if settled := await answer_settled(connection, webhook, status):
+        if settled := answer_settled(status):
             return settled
         if not await pay_unsettled_order(connection, webhook):
             return Answer(200, "order cancelled")

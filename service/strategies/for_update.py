@@ -34,7 +34,7 @@ async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> An
             transaction(connection),
         ):
             status = await read_status(connection, webhook, "FOR UPDATE")
-            if settled := await answer_settled(connection, webhook, status):
+            if settled := answer_settled(status):
                 return settled
             await pay_any_order(connection, webhook)
             await request_shipment_of_row(connection, webhook)

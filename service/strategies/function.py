@@ -3,8 +3,7 @@
 The call is one statement, so it commits as a whole or not at all, and the first step inside is
 the decision: the order's own row turns to 'paid' for one delivery and for no other. Right for the
 same reasons as `insert_first`, and easier to read. Its price is that nothing outside of the
-database sees into it: a proxy sees one SELECT, can stop it before and after, but not in between,
-and cannot tell by its text that it writes.
+database sees into it: a proxy sees one SELECT and can stop it before and after, not in between.
 
 Under REPEATABLE READ and SERIALIZABLE the loser fails with a 503, which the retry heals.
 """

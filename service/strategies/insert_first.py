@@ -20,7 +20,7 @@ import asyncpg
 
 from service.database import ACQUIRE_TIMEOUT_SECONDS
 from service.provider import Provider
-from service.steps import order_key
+from service.steps import order_key, read_status
 from service.strategies import Answer
 from service.webhook import Webhook
 
@@ -61,18 +61,6 @@ WITH decided AS (
 SELECT EXISTS (SELECT FROM decided)
 """
 
-# $1 shop  $2 order_id  $3 webhook_id  $4 topic
-_SETTLED = """
-WITH settled AS (
-    SELECT shop, order_id, status FROM orders WHERE shop = $1 AND order_id = $2
-), logged AS (
-    INSERT INTO shopify_webhook_log (webhook_id, topic, shop, order_id, status)
-    SELECT $3, $4, shop, order_id, 'duplicate_internal_status' FROM settled WHERE status = 'paid'
-    ON CONFLICT (webhook_id) DO NOTHING
-)
-SELECT status FROM settled
-"""
-
 
 async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
     """Run the one statement, which asyncpg keeps prepared; a second one if it decided nothing."""
@@ -89,7 +77,5 @@ async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> An
         )
         if decided:
             return Answer(200, "fulfillment requested")
-        status = await connection.fetchval(
-            _SETTLED, webhook.shop, webhook.order_id, webhook.webhook_id, webhook.topic
-        )
-    return Answer(200, "duplicate order" if status == "paid" else "order cancelled")
+        paid = await read_status(connection, webhook) == "paid"
+    return Answer(200, "duplicate order" if paid else "order cancelled")

@@ -1,9 +1,9 @@
-"""Compare and set: the UPDATE names the status it starts from, and its row count decides.
+"""Read the status, then compare and set: the UPDATE names what was read, its row count decides.
 
 Of all deliveries of one order one changes the row; the others wait for it, compare again and
-change nothing. That is right, and it needs no lock of its own. But "no row changed" has three
-reasons, and one of them is that there is no row yet: when orders/paid comes before orders/create,
-the payment is acknowledged and nothing is done, now or ever. Right only if there is a row.
+change nothing. That is right, and it needs no lock of its own. But a read that finds no row has
+nothing to compare with: when orders/paid comes before orders/create, the payment is acknowledged
+and nothing is done, now or ever. Right only if there is a row.
 
 Under REPEATABLE READ and SERIALIZABLE the loser fails with a 503, which the retry heals.
 """
@@ -24,21 +24,26 @@ from service.webhook import Webhook
 
 
 async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
-    """Turn the order from pending to paid; do the rest if that changed a row."""
+    """Read; turn the order from pending to paid; do the rest if that changed a row."""
     async with (
         pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
         transaction(connection),
     ):
+        status = await read_status(connection, webhook)
+        if status is None:
+            return Answer(200, "unknown order")
+        if settled := answer_settled(status):
+            return settled
         tag = await connection.execute(
             "UPDATE orders SET status = 'paid', updated_at = now()"
-            " WHERE shop = $1 AND order_id = $2 AND status = 'pending'",
+            " WHERE shop = $1 AND order_id = $2 AND status = $3",
             webhook.shop,
             webhook.order_id,
+            status,
         )
         if tag == "UPDATE 0":
-            status = await read_status(connection, webhook)
-            settled = await answer_settled(connection, webhook, status)
-            return settled or Answer(200, "unknown order")
+            paid = await read_status(connection, webhook) == "paid"
+            return Answer(200, "duplicate order" if paid else "order cancelled")
         await request_shipment_of_order(connection, webhook)
         await take_stock(connection, webhook)
         await log_first(connection, webhook, "success")

@@ -36,7 +36,7 @@ async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> An
                 transaction(connection, "BEGIN ISOLATION LEVEL SERIALIZABLE"),
             ):
                 status = await read_status(connection, webhook)
-                if settled := await answer_settled(connection, webhook, status):
+                if settled := answer_settled(status):
                     return settled
                 # Nobody can have settled it since: this would fail first.
                 await pay_unsettled_order(connection, webhook)
