@@ -6,7 +6,9 @@ transaction together: they see each other's uncommitted writes, the first COMMIT
 others' halves durable, the rest of those commits statement by statement, and one ROLLBACK takes
 back what others have written. Their COMMIT then finds no transaction, which is a warning too and
 answers COMMIT: they acknowledge what is not there, even though the command tag is checked. It
-strikes orders that no duplicate ever came for. No isolation level helps: it is one session.
+strikes orders that no duplicate ever came for. Nor does anybody keep the order of locks: several
+orders in one transaction deadlock with other replicas, which rolls all of them back. No isolation
+level helps: it is one session.
 
 The connection is the pool's. The first delivery takes it, the last one under way gives it back.
 """

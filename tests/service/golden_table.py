@@ -45,7 +45,7 @@ TABLE: dict[Where, Cell] = {
     ("article_pool_object", "distinct", "absent"): Cell("A1 A3 A5 A8", "", f"{HALF}; {ABSENT}"),
     ("article_pool_object", "same", "absent"): Cell("A1 A3 A5 A8 5xx", "", f"{HALF}; {ABSENT}"),
     # Its crash takes both deliveries: they are in one process. A2 without a crash and A14 need
-    # another order: test_strategies_shared_client.
+    # another order (test_strategies_shared_client), as do the deadlocks of several replicas.
     ("article_shared_client", "distinct", "there"): Cell("A1 A3 A5 A8", "A2", SESSION),
     ("article_shared_client", "same", "there"): Cell("A1 A3 A5 A8 5xx", "A2", SESSION),
     ("article_shared_client", "distinct", "absent"): Cell(
