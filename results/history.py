@@ -33,7 +33,7 @@ class History:
     cancellations: dict[OrderKey, Deliveries]  # authentic
     forged: dict[OrderKey, Deliveries]  # of any topic
     topics: dict[OrderKey, dict[str, str]]  # by webhook id; that of a forged one is FORGED
-    lines: dict[OrderKey, tuple[Line, ...]]
+    lines: dict[OrderKey, tuple[Line, ...]]  # () where its payments do not all say the same
     planned_orders: int
     sent_orders: int
     shed_orders: int
@@ -74,7 +74,7 @@ class History:
             cancellations=_by_order(one for one in authentic if one.intent.topic == CANCELLED),
             forged=_by_order(one for one in deliveries if not one.intent.authentic),
             topics=_topics(deliveries),
-            lines={key: found[0].intent.lines for key, found in by_order.items()},
+            lines={key: _agreed(found) for key, found in by_order.items()},
             planned_orders=sum(end.planned_orders for end in totals),
             sent_orders=sum(end.sent_orders for end in totals),
             shed_orders=sum(end.shed_orders for end in totals),
@@ -123,6 +123,12 @@ def _by_order(deliveries: Iterable[Delivery]) -> dict[OrderKey, Deliveries]:
     for delivery in deliveries:
         found[order_key(delivery)].append(delivery)
     return {key: tuple(own) for key, own in found.items()}
+
+
+def _agreed(deliveries: Deliveries) -> tuple[Line, ...]:
+    """What an order contains, if all that was sent of it says so; else nobody knows."""
+    said = {delivery.intent.lines for delivery in deliveries}
+    return said.pop() if len(said) == 1 else ()
 
 
 def _topics(deliveries: Iterable[Delivery]) -> dict[OrderKey, dict[str, str]]:

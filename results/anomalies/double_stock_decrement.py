@@ -41,7 +41,7 @@ def find(bundle: Bundle) -> Iterator[Anomaly]:
 def _orders(bundle: Bundle) -> Iterator[Anomaly]:
     for key, lines in bundle.history.lines.items():
         if not lines:
-            continue  # the sender did not say what is in it
+            continue  # the sender did not say what is in it, or not always the same
         rows_owed = Counter(line.sku for line in lines)
         units_owed = quantities(lines)
         for stretch in bundle.ledger.stretches(key):

@@ -104,6 +104,12 @@ def a_paid_order_of_somebody_else(world: World) -> None:
 
 
 @innocent("A8")
+def an_order_of_which_the_sender_said_two_things(world: World) -> None:
+    world.deliver(VICTIM, at_ms=1_999, copy=2, lines=OTHER_LINE)
+    settled(world)
+
+
+@innocent("A8")
 def an_order_whose_lines_the_sender_did_not_say(world: World) -> None:
     world.settled_order(VICTIM, at_ms=2_000, lines=())
     world.hold_state(VICTIM)

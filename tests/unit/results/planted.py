@@ -123,6 +123,12 @@ def _stock_leaks_beside_an_untouched_order(world: World) -> None:
     world.leaked[SKUS[0]] = 2
 
 
+def _stock_leaks_beside_an_order_that_is_gone(world: World) -> None:
+    world.deliver(VICTIM, at_ms=2_000, outcome=Outcome.INFO)
+    world.hold_state(VICTIM, status=None, rows=0, logs=0, movements=())
+    world.leaked[SKUS[0]] = 2
+
+
 def _remembered_and_not_done(world: World) -> None:
     world.deliver(VICTIM, at_ms=2_000)
     world.hold_state(VICTIM, status="pending", rows=0, movements=())
@@ -295,6 +301,7 @@ PLANTS: dict[str, tuple[set[str], Callable[[World], None]]] = {
     "A8 by the units": ({"A8"}, _moved_too_much),
     "A8 by the sums": ({"A8"}, _stock_leaks),
     "A8 beside a pending one": ({"A8"}, _stock_leaks_beside_an_untouched_order),
+    "A8 beside a lost one": ({"A8"}, _stock_leaks_beside_an_order_that_is_gone),
     "A9": ({"A9", "A2", "A3", "A5"}, _remembered_and_not_done),
     "A9 by a claim": ({"A9", "A5", "A6"}, _claimed_for_good),
     "A10": ({"A10"}, _shipped_after_its_cancellation),
