@@ -2,13 +2,14 @@
 
 It folds nothing and indexes nothing: for each snapshot it rebuilds the whole ledger and asks each
 sentence of the definition of each order. Slow, and simple enough to be believed. It knows only
-the record shapes; what the wire saw is in `oracle_wire`.
+the record shapes; what the wire saw is in `oracle_wire`, what one order moved in `oracle_lines`.
 """
 
 from itertools import pairwise
 from typing import Any
 
 from tests.unit.results import oracle_wire
+from tests.unit.results.oracle_lines import moved_too_little, moved_too_much, totals
 
 Found = set[tuple[str, str, int]]
 
@@ -262,33 +263,6 @@ def of_snapshot(
     if len({parts[name] for name in parts if name in declared}) == 2:
         found.add("A5")
     return found
-
-
-def moved_too_little(run: Any, state: Any, own: Any) -> bool:
-    """S5, line by line: of what the ledger stocks, all of an order moved or nothing."""
-    if not state or not state.movements or not own:
-        return False
-    lines = own[0].lines if all(one.lines == own[0].lines for one in own) else ()
-    moved, owed = totals(state.movements), totals(lines)
-    stocked = {level.sku for level in run.snapshots[0].stock}
-    return any(moved.get(sku, 0) < owed[sku] for sku in stocked & set(owed))
-
-
-def totals(lines: Any) -> dict[str, int]:
-    return {sku: sum(line.quantity for line in lines if line.sku == sku)
-            for sku in {line.sku for line in lines}}  # fmt: skip
-
-
-def moved_too_much(state: Any, own: Any) -> bool:
-    """A8: more rows, or more units, of a sku than the order says once."""
-    lines = own[0].lines if all(one.lines == own[0].lines for one in own) else ()
-    moved = list(state.movements) if state else []
-    for sku in {line.sku for line in moved} if lines else ():
-        took = [line.quantity for line in moved if line.sku == sku]
-        owed = [line.quantity for line in lines if line.sku == sku]
-        if len([units for units in took if units > 0]) > len(owed) or sum(took) > sum(owed):
-            return True
-    return False
 
 
 def of_stock(declared: set[str], snapshot: Any, rows: Any, sent: Any) -> Found:
