@@ -29,6 +29,7 @@ COLUMNS = {
     "fulfillments": ("shop", "order_id", "id", "key", "sent"),
     "movements": ("shop", "order_id", "sku", "quantity"),
     "webhook_log": ("shop", "order_id", "webhook_id"),
+    "inbox": ("shop", "order_id"),
     "stock": ("sku", "initial", "remaining"),
 }
 
@@ -84,7 +85,10 @@ class LedgerReader:
     async def settled(self) -> bool:
         """True when nothing is unsent, open or waiting any more."""
         snapshot = await self.snapshot("sample")
-        unsent = any(not row.sent for state in self._seen.values() for row in state.fulfillments)
+        unsent = any(
+            state.in_inbox or not all(row.sent for row in state.fulfillments)
+            for state in self._seen.values()
+        )
         return not unsent and not snapshot.open_transactions and not snapshot.waiting_locks
 
     async def close(self) -> None:
@@ -160,6 +164,7 @@ def group_by_order(rows: Mapping[str, list[Any]]) -> dict[Order, OrderState]:
         )
     for row in rows.get("webhook_log", ()):
         webhooks[(row["shop"], int(row["order_id"]))].append(row["webhook_id"])
+    waiting = {(row["shop"], int(row["order_id"])) for row in rows.get("inbox", ())}
     return {
         key: OrderState(
             shop=key[0],
@@ -168,8 +173,9 @@ def group_by_order(rows: Mapping[str, list[Any]]) -> dict[Order, OrderState]:
             fulfillments=tuple(sorted(fulfillments.get(key, ()), key=lambda row: row.id)),
             movements=tuple(sorted(movements.get(key, ()), key=lambda line: line.sku)),
             webhook_ids=tuple(sorted(webhooks.get(key, ()))),
+            in_inbox=key in waiting,
         )
-        for key in sorted({*status, *fulfillments, *movements, *webhooks})
+        for key in sorted({*status, *fulfillments, *movements, *webhooks, *waiting})
     }
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import gevent
 from locust import events
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from loadtests.recorder import Recorder
 from loadtests.schedule import Schedule, SwarmOptions
@@ -125,7 +125,9 @@ def prepare(environment: Any, **_: Any) -> None:
     given = environment.parsed_options
     if isinstance(environment.runner, MasterRunner):
         environment.runner.register_message(DONE, worker_done)
-    elif given.headless and not isinstance(environment.runner, WorkerRunner):
+    # A master on a machine of its own needs no secret; the one of --processes has that of all.
+    alone = environment.runner is None or isinstance(environment.runner, LocalRunner)
+    if given.headless and (alone or given.processes):
         try:
             read_options(environment)
         except ValueError as error:

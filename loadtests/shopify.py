@@ -21,6 +21,8 @@ CONNECT_SECONDS, TOTAL_SECONDS = 1.0, 5.0
 RETRIES = 8
 FIRST_RETRY_SECONDS = 4 * 3600 / (2**RETRIES - 1)
 PRICE_CENTS = 1995
+# The first digit of the ids of everything but orders: 19 digits, so that none looks like an order.
+CHECKOUT, CUSTOMER, ADDRESS, LINE_ITEM, PRODUCT, VARIANT = range(1, 7)
 WHEN = "2026-11-23T18:00:27-05:00"
 NULLS = [
     "app_id",
@@ -118,17 +120,22 @@ def body(order: PlannedOrder, topic: str = "orders/paid") -> bytes:
     return text.replace("/", "\\/").encode()
 
 
+def related_id(kind: int, number: int, at: int = 0) -> int:
+    """An id of one of the kinds above for an order or a product, unlike that of any other."""
+    return kind * 10**18 + number % 10**16 * 100 + at
+
+
 def payload(order: PlannedOrder, *, paid: bool) -> dict[str, Any]:
     """The 94 top-level keys."""
     cents = sum(line.quantity for line in order.lines) * PRICE_CENTS
-    number = order.order_id % 10**8
+    number = order.order_id % 10**10
     address = postal_address()
     fields: dict[str, Any] = {
         "id": order.order_id,
         "admin_graphql_api_id": f"gid://shopify/Order/{order.order_id}",
         "billing_address": address,
         "buyer_accepts_marketing": False,
-        "checkout_id": order.order_id + 1,
+        "checkout_id": related_id(CHECKOUT, order.order_id),
         "checkout_token": order.event_id.replace("-", ""),
         "confirmed": True,
         "contact_email": "buyer@example.com",
@@ -181,7 +188,7 @@ def money_set(amount: str) -> dict[str, Any]:
 
 def line_item(order_id: int, line: Line, at: int) -> dict[str, Any]:
     """One line item, about 1 KB."""
-    identity = order_id + 10 + at
+    identity, product = related_id(LINE_ITEM, order_id, at), int(line.sku.rpartition("-")[2])
     price = money(PRICE_CENTS)
     return {
         "id": identity,
@@ -201,7 +208,7 @@ def line_item(order_id: int, line: Line, at: int) -> dict[str, Any]:
         "price": price,
         "price_set": money_set(price),
         "product_exists": True,
-        "product_id": identity + 1_000,
+        "product_id": related_id(PRODUCT, product),
         "properties": [],
         "quantity": line.quantity,
         "requires_shipping": True,
@@ -211,7 +218,7 @@ def line_item(order_id: int, line: Line, at: int) -> dict[str, Any]:
         "title": "Café mug, hand-made",
         "total_discount": "0.00",
         "total_discount_set": money_set("0.00"),
-        "variant_id": identity + 2_000,
+        "variant_id": related_id(VARIANT, product),
         "variant_inventory_management": "shopify",
         "variant_title": line.sku,
         "vendor": "onceproof",
@@ -231,11 +238,12 @@ def postal_address() -> dict[str, Any]:
 
 def customer(order_id: int, address: dict[str, Any]) -> dict[str, Any]:
     """The buyer."""
+    identity = related_id(CUSTOMER, order_id)
     return {
-        "id": order_id + 5, "created_at": WHEN, "updated_at": WHEN, "state": "disabled",
+        "id": identity, "created_at": WHEN, "updated_at": WHEN, "state": "disabled",
         "first_name": "Zoë", "last_name": "Buyer", "note": None, "verified_email": True,
         "multipass_identifier": None, "tax_exempt": False, "email": "buyer@example.com",
         "phone": None, "currency": "USD", "tax_exemptions": [],
-        "admin_graphql_api_id": f"gid://shopify/Customer/{order_id + 5}",
-        "default_address": {"id": order_id + 6, "default": True, **address},
+        "admin_graphql_api_id": f"gid://shopify/Customer/{identity}",
+        "default_address": {"id": related_id(ADDRESS, order_id), "default": True, **address},
     }  # fmt: skip

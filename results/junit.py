@@ -1,8 +1,9 @@
 """junit.xml: one suite per run, one case per judged code, so that any CI can show a verdict.
 
 A broken promise is a `failure` and carries the counterexample; a missed SLO is a case of its own.
-A run that proved nothing is an `error`, never skipped: skipped tests are green. Codes that could
-not be judged are skipped cases, since no verdict rests on them. Characters that XML forbids become
+A run that proved nothing is an `error`, never skipped: skipped tests are green; what it did not
+find is skipped there, since not even that is a pass. Codes that could not be judged are skipped
+cases, since no verdict rests on them. Characters that XML forbids become
 U+FFFD.
 """
 
@@ -67,6 +68,8 @@ def _suite(verdict: Verdict, timelines: Sequence[Timeline]) -> ET.Element:
             failure.text = _clean("\n\n".join([*messages, *shown]))
         elif row.status == "skipped":
             ET.SubElement(case, "skipped", message=_clean(row.words))
+        elif verdict.validity is Validity.UNKNOWN:
+            ET.SubElement(case, "skipped", message="not found, in a run that proves nothing")
     for result in verdict.slos:
         title = f"slo {result.slo.words}"
         case = ET.SubElement(suite, "testcase", classname=_clean(name), name=title)

@@ -209,6 +209,7 @@ class OrderState(Struct, frozen=True, kw_only=True):
     fulfillments: tuple[Fulfillment, ...] = ()
     movements: tuple[Line, ...] = ()  # one per stock movement row
     webhook_ids: tuple[str, ...] = ()
+    in_inbox: bool = False  # stored durably, and still to be worked off
 
 
 class Snapshot(Record, frozen=True, kw_only=True, tag="snapshot"):

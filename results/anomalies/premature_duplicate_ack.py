@@ -3,7 +3,9 @@
 Every `ok`, to a duplicate too, promises that the order is paid and its fulfillment recorded. A
 snapshot that began after the sender had the whole answer must show both; only such snapshots are
 compared, since all times come from one monotonic clock. What was not sampled was not seen: the
-number of snapshots is part of the coverage. From a cancellation on the promise is void.
+number of snapshots is part of the coverage. From a cancellation on the promise is void. An order
+that waits in an inbox, where the service declares one, is durable enough; when it has left the
+inbox, both must be there.
 
 The wire sees what falls between two snapshots: an `ok` that the sender had before the first COMMIT
 for its order was even forwarded to Postgres cannot have rested on it.
@@ -55,7 +57,7 @@ def _by_snapshots(bundle: Bundle, key: OrderKey, first_ok_ns: int) -> Anomaly | 
         if cancelled_ns is not None and snapshot.ended_ns >= cancelled_ns:
             return None
         missing = _missing(bundle, key, stretch.state, snapshot.ended_ns)
-        if missing:
+        if missing and not stretch.state.in_inbox:
             apart_ms = (snapshot.begun_ns - first_ok_ns) / 1e6
             return anomaly(
                 CODE,

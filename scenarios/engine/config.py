@@ -37,10 +37,11 @@ class ServiceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class LedgerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """SELECTs that show what the service holds; each left out makes some codes not judged."""
 
-    orders: str
+    orders: str | None = None
     fulfillments: str | None = None
     movements: str | None = None
     webhook_log: str | None = None
+    inbox: str | None = None  # acknowledged, durably stored, not worked off yet
     stock: str | None = None
 
 

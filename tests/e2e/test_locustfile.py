@@ -183,22 +183,23 @@ async def test_two_processes_share_the_orders_and_send_no_id_twice(
     assert report.stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("more", [(), ("--processes", "2")], ids=["alone", "with workers"])
 @pytest.mark.parametrize(
     ("given", "said"), [({"SHOPIFY_SHARED_SECRET": ""}, "SHOPIFY_SHARED_SECRET"), ({}, "--rate")]
 )
 async def test_plain_locust_finds_the_locustfile_and_names_what_is_wrong(
-    given: dict[str, str], said: str
+    given: dict[str, str], said: str, more: tuple[str, ...]
 ) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "locust", "--headless", "--host", "http://127.0.0.1:1", "--rate",
-        "0", cwd=ROOT, env={**os.environ, "SHOPIFY_SHARED_SECRET": SECRET, **given},
-        stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+        "0", *more, cwd=ROOT, env={**os.environ, "SHOPIFY_SHARED_SECRET": SECRET, **given},
+        stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
         _, stderr = await asyncio.wait_for(process.communicate(), 30)
     finally:
         if process.returncode is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     assert process.returncode == 1
     assert said in stderr.decode()

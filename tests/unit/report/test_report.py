@@ -135,6 +135,7 @@ def test_junit_has_a_failure_an_error_and_no_forbidden_character(tmp_path):
     failure = root.find(".//testcase[@name='duplicate-shipment']/failure")
     assert "contradiction with S1" in failure.text
     assert len(root.findall("testsuite")[0].findall("testcase")) == 16
+    assert all(len(case) for case in root.findall("testsuite")[1].findall("testcase")), "green"
     names = {item.get("name") for item in root.iter("property")}
     assert {"seed", "strategy", "orders"} <= names
 

@@ -48,6 +48,15 @@ def a_ledger_without_fulfillments(world: World) -> None:
     world.look(at_ms=2_010)
 
 
+@innocent("A3")
+def acknowledged_from_an_inbox(world: World) -> None:
+    world.manifest = manifest_of(ledger_queries=("orders", "fulfillments", "movements", "inbox"))
+    world.deliver(VICTIM, at_ms=2_000, copy=7)
+    world.queue(VICTIM, at_ms=2_002)
+    world.look(at_ms=2_010)
+    world.settled_order(VICTIM, at_ms=2_020)
+
+
 @innocent("A5")
 def a_log_that_keeps_other_topics_too(world: World) -> None:
     world.deliver(VICTIM, at_ms=2_000, topic="orders/create")

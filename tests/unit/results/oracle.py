@@ -246,6 +246,7 @@ def of_snapshot(
     fulfilled = bool(state) and len(state.fulfillments) > 0
 
     # S4: an ok at t is durable in every snapshot taken at or after t.
+    acked = acked and not (state and state.in_inbox)
     if acked and "orders" in declared and not is_paid:
         found.add("A3")
     if acked and "fulfillments" in declared and not fulfilled and not effect:

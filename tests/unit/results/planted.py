@@ -45,6 +45,15 @@ def _acknowledged_too_early(world: World) -> None:
     world.ship(VICTIM, at_ms=2_080)
 
 
+def _lost_between_inbox_and_work(world: World) -> None:
+    world.deliver(VICTIM, at_ms=2_000, copy=7)
+    world.queue(VICTIM, at_ms=2_002)
+    world.look(at_ms=2_010)
+    world.hold_state(VICTIM, status="pending", rows=0, logs=0, movements=())
+    world.look(at_ms=2_020)
+    settled(world)
+
+
 def _acknowledged_and_nothing_done(world: World) -> None:
     world.deliver(VICTIM, at_ms=2_000)
 
@@ -285,6 +294,7 @@ PLANTS: dict[str, tuple[set[str], Callable[[World], None]]] = {
     "A2": ({"A2"}, _acknowledged_and_never_shipped),
     "A2 by doing nothing": ({"A2", "A3"}, _acknowledged_and_nothing_done),
     "A3": ({"A3"}, _acknowledged_too_early),
+    "A3 behind an inbox": ({"A3"}, _lost_between_inbox_and_work),
     "A3 by the wire": ({"A3"}, _acknowledged_before_its_commit),
     "A4": ({"A4"}, _shipped_on_create),
     "A4 before it was paid": ({"A4"}, _shipped_before_it_was_paid),

@@ -160,6 +160,11 @@ class World:
             webhook_ids=(*(f"{home}paid-{order}-{number}" for number in range(logs)), *ids),
         )  # fmt: skip
 
+    def queue(self, order: int, *, at_ms: float) -> None:
+        """The order waits in the service's inbox; nothing else is done for it yet."""
+        self.states[SHOP, order] = OrderState(shop=SHOP, order_id=order, status=None, in_inbox=True)
+        self.transact(order, replica="web-1", begin_ms=at_ms, end_ms=at_ms + 2, connection=8)
+
     def look(self, *, at_ms: float, reason: str = "sample") -> None:
         """A snapshot: the states that changed, and the stock that follows from the movements."""
         changed = [state for order, state in self.states.items()

@@ -7,8 +7,9 @@ import json
 
 import pytest
 
+from cluster.wire.redaction import KEY
 from loadtests import shopify
-from loadtests.traffic import SHOP, SKUS, PlannedOrder, Webhook
+from loadtests.traffic import SHOP, SKUS, PlannedOrder, Webhook, plan_orders
 from results.records import Line
 
 
@@ -59,6 +60,26 @@ def test_money_is_text_and_the_id_survives_as_an_integer() -> None:
     assert [(item["sku"], item["quantity"]) for item in body["line_items"]] == [
         ("ONCE-001", 2), ("ONCE-002", 2),
     ]  # fmt: skip
+
+
+def test_no_id_in_a_body_is_that_of_another_order_or_of_another_thing() -> None:
+    plans = [
+        plan_orders(seed=1, orders=60, per_second=10, copies=1, distinct_ids=True,
+                    worker=worker, workers=2) for worker in range(2)
+    ]  # fmt: skip
+    seen: set[int] = set()
+    for planned in itertools.chain(*plans):
+        text = shopify.body(planned).decode()
+        assert {key for key in KEY.findall(text) if key.isdigit()} == {str(planned.order_id)}
+        body = json.loads(text)
+        own = [body["id"], body["checkout_id"], body["customer"]["id"], body["order_number"]]
+        own += [
+            body["customer"]["default_address"]["id"],
+            *(one["id"] for one in body["line_items"]),
+        ]
+        assert len(own) == len(set(own)) and not seen & set(own)
+        assert max(own) < 2**63
+        seen |= set(own)
 
 
 def test_paid_and_create_differ_in_what_they_say_of_the_money() -> None:
