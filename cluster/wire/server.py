@@ -127,14 +127,15 @@ class WireServer:
     async def _cancel_later(self, connection: Connection, request: bytes) -> None:
         """Cancel what is held once it runs; a cancel that comes before it does is lost."""
         held = {flight.number for flight in connection.conversation.unanswered}
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HOLD_MAX_SECONDS):
                 await connection.until_running()
                 for _ in range(CANCEL_TRIES):
                     now = {flight.number for flight in connection.conversation.unanswered}
                     if not held & now:
                         return
-                    await self._forward_cancel(request)
+                    with contextlib.suppress(OSError):  # a reset is how some servers say goodbye
+                        await self._forward_cancel(request)
                     await asyncio.sleep(CANCEL_SECONDS)
 
     async def _forward_cancel(self, request: bytes) -> None:

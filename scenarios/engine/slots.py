@@ -101,11 +101,14 @@ def _verdict(cell: Cell, output: bytes, status: int | None) -> Verdict | None:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Interrupt a child as Ctrl-C would; SIGKILL if it does not end in time."""
+    """End a child as Ctrl-C would; SIGKILL if it does not end in time.
+
+    By SIGTERM: a matrix in the background of a script has children that are deaf to SIGINT.
+    """
     if process.returncode is not None:
         return
     with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(GRACE_SECONDS):
                 await process.communicate()

@@ -5,6 +5,7 @@ Workers of pytest-xdist wait here for one of the places; the wait is not part of
 
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Iterator
 
@@ -12,6 +13,10 @@ import pytest
 
 WHOLE_RUNS = ("test_runs", "test_fault_runs", "test_killed_runner", "test_matrix")
 WAIT_SECONDS = 1_500.0
+
+# A shell that runs the tests in the background makes them, and every run that they start, deaf to
+# Ctrl-C; the tests of Ctrl-C need runs that hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -122,12 +122,15 @@ def test_a_killed_matrix_goes_on_and_its_runs_can_be_compared(
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_runs_of_a_matrix(tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_runs_of_a_matrix(
+    tmp_path: Path, arguments: list[str], number: signal.Signals
+) -> None:
     runs = tmp_path / "runs"
     matrix = begun(arguments)
     wait_for(lambda: bool(list(runs.glob("matrix-*/slot-0/*/history-*.jsonl"))), 120)
     assert of_the_matrix(runs)
-    matrix.send_signal(signal.SIGINT)
+    matrix.send_signal(number)
     _, errors = matrix.communicate(timeout=60)
 
     assert matrix.returncode == 130, errors
