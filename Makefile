@@ -14,8 +14,9 @@ test: .venv/installed  ## all tests
 lint: .venv/installed  ## the part of the tests that reads the code instead of running it
 	.venv/bin/pytest tests/tidy
 
-nightly: .venv/installed  ## breaks the judges in every small way; each mutant must be noticed
+nightly: .venv/installed  ## mutates the judges (each must be noticed); many random schedules
 	.venv/bin/python -m tests.mutate_checker
+	ONCEPROOF_SEEDS=100 .venv/bin/pytest tests/service/test_strategies_interleaved.py -k random
 
 clean:
 	rm -rf .venv results/runs

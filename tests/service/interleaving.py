@@ -8,11 +8,13 @@ the stage waits until each delivery is at its next step, done, or proved to be b
 `every_preemption` tries all schedules "A does k steps, B does j, A goes to its end, B to its own":
 one preemption of each, which is enough for every published check-then-act bug. A may also die, as
 a process does (its connections end and it says no more): "midway", in the place of its second
-part, or "unanswered", at the end of it, with everything done and nobody told.
+part, or "unanswered", at the end of it, with everything done and nobody told. `walk` plays one
+schedule of single steps drawn from a seed: any number of preemptions, a death at any step.
 """
 
 import asyncio
 import itertools
+import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ from service.webhook import Line, Webhook
 
 SETTLE_SECONDS = 10.0
 ALL = 1_000  # more steps than any delivery takes
+DEATH_STEPS_MAX = 16  # of both deliveries together, before one may die
 RETRIES_MAX = 4
 LINE = Line("ONCE-001", 3)
 Death = Literal["midway", "unanswered"]
@@ -59,6 +62,7 @@ class Stage:
         self._observer = observer
         self._same_id, self._row, self._one_process = same_id, row, one_process
         self._moved = asyncio.Event()
+        self._dying: list[int] = []  # connections of a crashed delivery that waits for a lock
         self._orders: Iterator[int] = itertools.count(910_000_000_000_000_001)
 
     async def every_preemption(self, *deaths: Death) -> Findings:
@@ -76,25 +80,45 @@ class Stage:
 
     async def play(self, first: int, second: int, death: Death | None) -> tuple[int, int]:
         """One schedule; how many of the asked steps were there to take."""
-        order_id = await self.new_order()
-        a = self.start(order_id, f"{order_id}-a")
-        await self.settle((a,))  # one after the other: only one runs at a time
-        b = self.start(order_id, f"{order_id}-{'a' if self._same_id else 'b'}")
-        both = (a, b)
-        await self.settle(both)
+        a, b = both = await self._two()
         took_first = await self.advance(a, both, first)
         took_second = await self.advance(b, both, second)
         if death == "unanswered":
             for actor in (a, b, a):
                 await self.advance(actor, both, ALL, short_of_answer=actor is a)
         if death:
-            await self._crash(both if self._one_process else (a,))
-            await self.settle(both)
+            await self._die(a, both)
         for actor in (a, b, a):
             await self.advance(actor, both, ALL)
         assert a.done and b.done, "neither can go on"
         await self._end(both)
         return took_first, took_second
+
+    async def walk(self, choices: random.Random, *, may_die: bool) -> Findings:
+        """One schedule of single steps, and maybe a death, drawn from `choices`."""
+        self.findings = Findings()
+        a, b = both = await self._two()
+        dies_after = choices.randrange(DEATH_STEPS_MAX) if may_die else ALL
+        for taken in itertools.count():
+            if taken == dies_after and not a.done:
+                await self._die(a, both)
+            ready = [actor for actor in both if actor.waits_for_turn]
+            if not ready:
+                break
+            await self.advance(choices.choice(ready), both, 1)
+        assert a.done and b.done, "neither can go on"
+        await self._until_gone(self._dying)
+        await self._end(both)
+        return self.findings
+
+    async def _two(self) -> tuple[Actor, Actor]:
+        """Two deliveries of a new order, each at its first step."""
+        order_id = await self.new_order()
+        a = self.start(order_id, f"{order_id}-a")
+        await self.settle((a,))  # one after the other: only one runs at a time
+        b = self.start(order_id, f"{order_id}-{'a' if self._same_id else 'b'}")
+        await self.settle((a, b))
+        return a, b
 
     async def new_order(self) -> int:
         """The id of an order of its own, with a row if the stage is for that."""
@@ -161,8 +185,18 @@ class Stage:
                             "SELECT pg_isolation_test_session_is_blocked($1, $2)", actor.pid, pids
                         )
 
-    async def _crash(self, actors: Sequence[Actor]) -> None:
-        """End them as the death of their process does, and wait until Postgres has noticed."""
+    async def _die(self, actor: Actor, both: Sequence[Actor]) -> None:
+        """Crash the process of one delivery, which may be that of both."""
+        waits_for_other = actor.blocked and not self._one_process
+        pids = await self._crash(both if self._one_process else (actor,))
+        if waits_for_other:
+            self._dying = pids  # Postgres sees it when the lock is granted, and not before
+        else:
+            await self._until_gone(pids)
+        await self.settle(both)
+
+    async def _crash(self, actors: Sequence[Actor]) -> list[int]:
+        """End them as the death of their process does; the pids of their connections."""
         theirs = [raw for raw, holder in self.pool.held.items() if holder in actors]
         pids = [raw.get_server_pid() for raw in theirs]
         for raw in theirs:
@@ -173,6 +207,10 @@ class Stage:
             actor.waits_for_turn = False
         await asyncio.gather(*(actor.task for actor in actors if actor.task),
                              return_exceptions=True)  # fmt: skip
+        return pids
+
+    async def _until_gone(self, pids: list[int]) -> None:
+        """Until Postgres has noticed the death of these connections."""
         async with asyncio.timeout(SETTLE_SECONDS):
             gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY($1))"
             while not await self._observer.fetchval(gone, pids):  # noqa: ASYNC110
