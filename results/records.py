@@ -283,6 +283,19 @@ class FaultRecord(Record, frozen=True, kw_only=True, tag="fault"):
     evidence: Evidence | None = None
 
 
+# ---------------------------------------------------------------- resources: the machine's side
+
+
+class Resources(Record, frozen=True, kw_only=True, tag="resources"):
+    """What a run used at one moment; nothing is judged by it."""
+
+    at_ns: int
+    memory_bytes: dict[str, int]  # by role, without what processes share
+    open_files: dict[str, int]  # by role; sockets too
+    connections: int  # of clients to the run's database
+    disk_bytes: dict[str, int]  # "run folder", "database", "write-ahead log"
+
+
 # ---------------------------------------------------------------- manifest: the run itself
 
 

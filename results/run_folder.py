@@ -31,6 +31,7 @@ from results.records import (
     ProviderCall,
     ProviderReply,
     Record,
+    Resources,
     Snapshot,
     Spawned,
     StatementTrace,
@@ -53,6 +54,7 @@ class RunFolder:
         self.wire = path / "wire.jsonl"
         self.ledger = path / "ledger.jsonl"
         self.journal = path / "journal.jsonl"
+        self.resources = path / "resources.jsonl"
         self.verdict = path / "verdict.json"
         self.report = path / "report.html"
         self.junit = path / "junit.xml"
@@ -144,6 +146,10 @@ class RunFolder:
             faults=_only(read_records(self.journal, JOURNAL, notes), FaultRecord),
             notes=tuple(notes),
         )
+
+    def read_resources(self) -> tuple[Resources, ...]:
+        """What the run used, look by look; () if nobody looked."""
+        return _only(read_records(self.resources, Resources, []), Resources)
 
 
 def default_runs_root(start: Path | None = None) -> Path:

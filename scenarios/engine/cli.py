@@ -133,7 +133,9 @@ def check(run: str, runs: Path | None, as_json: bool, slos: tuple[str, ...]) -> 
 
 @cli.command()
 @click.option("--strategies", default="", help="Names, with commas (default: all of them).")
-@click.option("--scenarios", default="", help="Names or paths, with commas (default: all).")
+@click.option(
+    "--scenarios", default="", help="Names or paths, with commas (default: all of up to 5 min)."
+)
 @click.option("--providers", default="", help="honours, ignores, with a comma (default: both).")
 @CONFIG
 @click.option("--seed", type=int, default=1, show_default=True, help="The first seed.")

@@ -29,6 +29,7 @@ from scenarios.engine.scenario import Scenario
 from scenarios.engine.show import consoles, pick_strategy, say_json
 
 PROVIDERS = ("honours", "ignores")
+LONG_SECONDS = 300.0
 
 
 async def matrix_and_show(
@@ -44,7 +45,7 @@ async def matrix_and_show(
     names = strategies or list(config.strategies) or [pick_strategy(config, None)]
     plan = MatrixPlan(
         strategies=tuple(dict.fromkeys(pick_strategy(config, name) for name in names)),
-        scenarios=_scenarios(scenarios or list(shipped())),
+        scenarios=_scenarios(scenarios) if scenarios else _short(_scenarios(list(shipped()))),
         # A service that takes no provider's address has none that could honour a key.
         providers=tuple(providers or PROVIDERS) if config.service.provider_from else ("honours",),
         seeds=tuple(range(seed, seed + seeds)),
@@ -146,6 +147,15 @@ def _scenarios(given: Sequence[str]) -> dict[str, tuple[str, Scenario]]:
             raise ConfigError(f"Two scenarios are named {name!r}. Rename one of the files.")
         found[name] = (one, scenario)
     return found
+
+
+def _short(scenarios: dict[str, tuple[str, Scenario]]) -> dict[str, tuple[str, Scenario]]:
+    """Without those that run for longer than a matrix waits: a soak is asked for by its name."""
+    return {
+        name: found
+        for name, found in scenarios.items()
+        if found[1].traffic.orders / found[1].traffic.per_second <= LONG_SECONDS
+    }
 
 
 def _cores() -> int:

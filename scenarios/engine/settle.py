@@ -1,4 +1,4 @@
-"""Waiting until nothing moves any more, and looking at the ledger meanwhile.
+"""Waiting until nothing moves any more, and looking at the ledger and the machine meanwhile.
 
 Liveness can only be judged once faults are healed, retries have ended and the relay has drained;
 `settle` waits for that condition, never for a time alone. What has not settled by the deadline is
@@ -13,31 +13,54 @@ from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
+from cluster.resources import ResourceMeter
 from results.errors import ClusterError
+from results.run_folder import append_line
 from scenarios.engine.stand import Stand, Watch
 
 SAMPLE_SECONDS = 0.25
 SLOWER_AFTER = 1_000  # snapshots, after which they come half as often, and so on
+SHARE_MAX = 0.2  # of the time may go into looking, however large the ledger is
+MEASURE_SECONDS = 2.0
 QUIET_SECONDS = 1.0  # the provider has not been called for so long
 LOOK_SECONDS = 0.1
 
 
 @asynccontextmanager
 async def sampling(stand: Stand) -> AsyncIterator[None]:
-    """Take snapshots while the context lasts; their number and gaps are part of the coverage."""
+    """Look at the ledger and at the machine while the context lasts.
+
+    The number of snapshots and their gaps are part of the coverage.
+    """
 
     async def sample() -> None:
         while True:
+            begun = time.monotonic()
             with contextlib.suppress(ClusterError):  # a database that is down: look again
                 await stand.ledger.snapshot("sample")
-            await asyncio.sleep(SAMPLE_SECONDS * 2 ** (stand.ledger.taken // SLOWER_AFTER))
+            took = time.monotonic() - begun
+            often = SAMPLE_SECONDS * 2 ** (stand.ledger.taken // SLOWER_AFTER)
+            await asyncio.sleep(max(often, took * (1 / SHARE_MAX - 1)))
 
-    task = asyncio.create_task(sample())
+    async def measure() -> None:
+        meter = ResourceMeter(stand.dsn, stand.folder.journal, stand.folder.path)
+        looks = 0
+        while True:
+            with contextlib.suppress(ClusterError):
+                append_line(stand.folder.resources, await meter.look())
+                looks += 1
+            await asyncio.sleep(MEASURE_SECONDS * 2 ** (looks // SLOWER_AFTER))
+
+    tasks = [asyncio.create_task(sample()), asyncio.create_task(measure())]
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):  # not the cancellation: nobody looked any more
+            raise error
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from results.checker import judge
 from results.junit import write_junit
 from results.latency import series
 from results.report import write_report
+from results.resource_chart import draw_resources
 from results.run_folder import RunFolder
 from results.summary import latency_chart, markdown_summary, verdict_table
 from results.timeline import Timeline, counterexamples, explain
@@ -117,6 +118,7 @@ def write_outputs(folder: RunFolder, verdict: Verdict) -> list[Timeline]:
             timelines = [explain(bundle, anomaly), *timelines[1:]]
             break
     draw_timeline(bundle, verdict, folder.charts)
+    draw_resources(folder.read_resources(), bundle.manifest.run_id, folder.charts)
     write_report(folder, verdict, timelines)
     write_junit(folder.junit, [(verdict, timelines)])
     deliveries = [one for one in bundle.history.deliveries if one.intent.topic == "orders/paid"]

@@ -1,0 +1,82 @@
+"""The ledger's reader on a real database, by the SELECTs of a service that keeps an inbox."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from cluster.ledgers import LedgerReader
+from cluster.postgres import Postgres
+from results.errors import ClusterError, ConfigError
+from results.records import Snapshot
+
+SCHEMA = """
+    CREATE TABLE orders (shop text, order_id bigint, status text);
+    CREATE TABLE inbox (shop text, order_id bigint, done_at timestamptz);
+    CREATE TABLE outbox (id int, shop text, order_id bigint, key text, sent boolean);
+"""
+QUERIES = {
+    "orders": "SELECT shop, order_id, status FROM orders",
+    "fulfillments": "SELECT shop, order_id, id, key, sent FROM outbox",
+    "inbox": "SELECT shop, order_id FROM inbox WHERE done_at IS NULL",
+}
+
+
+@pytest.fixture
+async def database(postgres: Postgres) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(postgres.dsn)
+    await connection.execute(SCHEMA)
+    yield connection
+    await connection.close()
+
+
+async def test_only_what_changed_is_written_and_a_full_inbox_is_not_settled(
+    database: Any, postgres: Postgres, tmp_path: Path
+) -> None:
+    file = tmp_path / "ledger.jsonl"
+    reader = LedgerReader(postgres.dsn, QUERIES, file)
+    await reader.snapshot("sample")
+    await database.execute("INSERT INTO inbox VALUES ('a', 1, NULL)")
+    assert not await reader.settled()
+    await database.execute(
+        "UPDATE inbox SET done_at = now(); INSERT INTO orders VALUES ('a', 1, 'paid');"
+        "INSERT INTO outbox VALUES (7, 'a', 1, 'k', false)"
+    )
+    assert not await reader.settled()
+    await database.execute("UPDATE outbox SET sent = true; INSERT INTO orders VALUES ('a', 2, 'x')")
+    assert await reader.settled()
+    await database.execute("DELETE FROM orders WHERE order_id = 2")
+    await reader.snapshot("final")
+    await reader.close()
+
+    looks = [msgspec.json.decode(line, type=Snapshot) for line in file.read_bytes().splitlines()]
+    seen = [
+        [(one.order_id, one.status, one.in_inbox, [row.sent for row in one.fulfillments])
+         for one in look.orders] for look in looks
+    ]  # fmt: skip
+    assert seen == [
+        [],
+        [(1, None, True, [])],
+        [(1, "paid", False, [False])],
+        [(1, "paid", False, [True]), (2, "x", False, [])],
+        [(2, None, False, [])],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "error", "said"),
+    [
+        ("SELECT shop, order_id AS number FROM inbox", ConfigError, "has no column order_id"),
+        ("SELECT nothing", ClusterError, "Check the queries under"),
+    ],
+)
+async def test_a_wrong_query_is_named(
+    database: Any, postgres: Postgres, tmp_path: Path, sql: str, error: type[Exception], said: str
+) -> None:
+    reader = LedgerReader(postgres.dsn, {"inbox": sql}, tmp_path / "ledger.jsonl")
+    with pytest.raises(error, match=said):
+        await reader.snapshot("sample")
+    await reader.close()
