@@ -134,7 +134,7 @@ def check(run: str, runs: Path | None, as_json: bool, slos: tuple[str, ...]) -> 
 @cli.command()
 @click.option("--strategies", default="", help="Names, with commas (default: all of them).")
 @click.option(
-    "--scenarios", default="", help="Names or paths, with commas (default: all of up to 5 min)."
+    "--scenarios", default="", help="Names or paths, with commas (default: all but soaks)."
 )
 @click.option("--providers", default="", help="honours, ignores, with a comma (default: both).")
 @CONFIG
