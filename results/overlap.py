@@ -10,70 +10,33 @@ transactions do not count: it is no handler of a delivery.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from results.bundle import Bundle
 from results.history import Deliveries, OrderKey
-from results.records import ConnectionTrace, StatementTrace
-from results.transactions import is_behind
+from results.records import ConnectionTrace
+from results.transactions import Transaction, is_behind, transactions
 
 ConnectionKey = tuple[str, int]
 Group = tuple[OrderKey, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transaction:
-    """An interval on one connection, with the flights that were in it."""
-
-    connection: ConnectionKey
-    begin_ns: int
-    end_ns: int
-    flights: tuple[StatementTrace, ...]
-
-
-def transactions(
-    statements: Iterable[StatementTrace], connections: Iterable[ConnectionTrace] = ()
-) -> list[Transaction]:
-    """All transactions; one that never ended lasts until its connection's end, if that is known."""
-    flights: dict[ConnectionKey, list[StatementTrace]] = defaultdict(list)
-    for statement in statements:
-        flights[(statement.replica, statement.connection)].append(statement)
-    ends: dict[ConnectionKey, int] = {}
-    for trace in connections:
-        if trace.event != "open":
-            key = (trace.replica, trace.connection)
-            ends[key] = min(trace.at_ns, ends.get(key, trace.at_ns))
-    found: list[Transaction] = []
-    for key, mine in flights.items():
-        mine.sort(key=lambda flight: flight.flight)
-        part: list[StatementTrace] = []
-        for flight in mine:
-            part.append(flight)
-            if flight.state_after == "I":
-                found.append(_transaction(key, part, None))
-                part = []
-        if part:
-            found.append(_transaction(key, part, ends.get(key)))
-    return found
+Interval = tuple[int, int, object]  # begin, end, whose
 
 
 def overlapping_groups(bundle: Bundle) -> set[Group]:
     """The duplicate groups whose handling overlapped at the wire."""
-    about: dict[OrderKey, list[Transaction]] = defaultdict(list)
-    for transaction in transactions(bundle.statements, bundle.connections):
-        if not is_behind(transaction.connection[0]):
+    about: dict[OrderKey, list[Interval]] = defaultdict(list)
+    closed = _closed(bundle.connections)
+    for transaction in transactions(bundle.statements):
+        if not is_behind(transaction.replica):
+            interval = _interval(transaction, closed)
             for key in bundle.naming.of_flights(transaction.flights):
-                about[key].append(transaction)
-    return {
-        group
-        for group, deliveries in bundle.history.groups().items()
-        if _overlap(
-            # What ran before the group was released handled something else (orders/create).
-            [(transaction.begin_ns, transaction.end_ns, transaction.connection)
-             for transaction in about.get(group[0], ())
-             if transaction.begin_ns >= min(one.intent.intended_ns for one in deliveries)]
-        )
-    }  # fmt: skip
+                about[key].append(interval)
+    found = set()
+    for group, deliveries in bundle.history.groups().items():
+        # What ran before the group was released handled something else (orders/create).
+        released_ns = min(one.intent.intended_ns for one in deliveries)
+        if _overlap([one for one in about.get(group[0], ()) if one[0] >= released_ns]):
+            found.add(group)
+    return found
 
 
 def sender_overlapping_groups(groups: dict[Group, Deliveries]) -> set[Group]:
@@ -89,20 +52,26 @@ def sender_overlapping_groups(groups: dict[Group, Deliveries]) -> set[Group]:
     }  # fmt: skip
 
 
-def _transaction(
-    key: ConnectionKey, flights: list[StatementTrace], closed_ns: int | None
-) -> Transaction:
-    last = flights[-1]
+def _closed(connections: Iterable[ConnectionTrace]) -> dict[ConnectionKey, int]:
+    """When each connection ended, as far as that is known."""
+    ends: dict[ConnectionKey, int] = {}
+    for trace in connections:
+        if trace.event != "open":
+            key = (trace.replica, trace.connection)
+            ends[key] = min(trace.at_ns, ends.get(key, trace.at_ns))
+    return ends
+
+
+def _interval(transaction: Transaction, closed: dict[ConnectionKey, int]) -> Interval:
+    """From its first flight to its last answer; to its connection's end if it never ended."""
+    last, key = transaction.flights[-1], (transaction.replica, transaction.connection)
     end_ns = last.replied_ns or last.forwarded_ns or last.received_ns
-    return Transaction(
-        connection=key,
-        begin_ns=flights[0].received_ns,
-        end_ns=max(end_ns, closed_ns or 0),
-        flights=tuple(flights),
-    )
+    if last.state_after != "I":
+        end_ns = max(end_ns, closed.get(key, 0))
+    return transaction.begun_ns, end_ns, key
 
 
-def _overlap(intervals: list[tuple[int, int, object]]) -> bool:
+def _overlap(intervals: list[Interval]) -> bool:
     """Whether two intervals of different owners overlap: (begin, end, owner)."""
     ordered = sorted(intervals, key=lambda interval: interval[:2])
     for index, (_, end, owner) in enumerate(ordered):

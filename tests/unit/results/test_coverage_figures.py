@@ -7,8 +7,9 @@ from msgspec.structs import replace as changed
 
 from results.coverage import cover, exposure_sentence
 from results.latency import measure, percentile, series
-from results.overlap import overlapping_groups, transactions
-from results.records import ConnectionTrace, HoldTrace, Outcome, Stage
+from results.overlap import overlapping_groups
+from results.records import HoldTrace, Outcome, Stage
+from results.transactions import transactions
 from tests.unit.results.clean import clean
 from tests.unit.results.world import FIRST, START_NS, World, ns
 
@@ -57,11 +58,14 @@ def test_an_implicit_transaction_is_its_one_flight() -> None:
 
 def test_a_transaction_without_an_end_lasts_until_its_connection_does() -> None:
     world = World()
+    for copy in range(2):
+        world.deliver(FIRST, at_ms=0, copy=copy)
     world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9)
-    gone = ConnectionTrace(replica="web-1", connection=1, backend_pid=101, event="client-eof",
-                           at_ns=ns(400), state="T", in_flight=True)  # fmt: skip
-    (found,) = transactions(world.statements[:2], [gone])
-    assert (found.begin_ns, found.end_ns) == (ns(1), ns(400))
+    world.statements.pop()
+    world.transact(FIRST, replica="web-2", begin_ms=200, end_ms=209, connection=2)
+    assert overlapping_groups(world.bundle()) == set()
+    world.connection_ends(at_ms=400, replica="web-1")
+    assert len(overlapping_groups(world.bundle())) == 1
 
 
 def test_fault_counts_tell_how_far_each_fault_got() -> None:
