@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from cluster.heal import heal
 from results.card import Card
-from results.charts import draw_timeline
+from results.charts import CHARTS, draw_charts
 from results.checker import judge
 from results.junit import write_junit
 from results.latency import series
@@ -107,8 +108,10 @@ def present(folder: RunFolder, verdict: Verdict, console: Console, *, as_json: b
     console.print(f"report: {folder.report}", soft_wrap=True)
 
 
-def write_outputs(folder: RunFolder, verdict: Verdict) -> list[Timeline]:
-    """Chart, report, JUnit and summary; returns the counterexamples, the smallest first."""
+def write_outputs(
+    folder: RunFolder, verdict: Verdict, charts: Collection[str] = CHARTS
+) -> list[Timeline]:
+    """Charts, report, JUnit and summary; returns the counterexamples, the smallest first."""
     bundle = folder.load()
     timelines = counterexamples(bundle, verdict, limit=CARDS_MAX)
     directed = bundle.manifest.environment.get("directed_order")
@@ -116,7 +119,7 @@ def write_outputs(folder: RunFolder, verdict: Verdict) -> list[Timeline]:
         if anomaly.order_id == directed and not anomaly.implied_by:
             timelines = [explain(bundle, anomaly), *timelines[1:]]
             break
-    draw_timeline(bundle, verdict, folder.charts)
+    draw_charts(bundle, verdict, timelines, folder.charts, charts)
     write_report(folder, verdict, timelines)
     write_junit(folder.junit, [(verdict, timelines)])
     deliveries = [one for one in bundle.history.deliveries if one.intent.topic == "orders/paid"]
@@ -137,7 +140,7 @@ def check_and_show(given: str, runs: Path, slos: tuple[str, ...], *, as_json: bo
 
 
 def report_again(given: str, runs: Path) -> int:
-    """Write a stored run's report again."""
+    """Write a stored run's report and charts again."""
     folder = RunFolder.find(runs, given)
     write_outputs(folder, judge(folder))
     console, _ = consoles()
