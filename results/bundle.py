@@ -22,6 +22,7 @@ from results.records import (
     Manifest,
     ProviderCall,
     ProviderReply,
+    Resources,
     Snapshot,
     StatementTrace,
 )
@@ -61,6 +62,7 @@ class Bundle:
     holds: tuple[HoldTrace, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
     faults: tuple[FaultRecord, ...] = ()
+    resources: tuple[Resources, ...] = ()
     notes: tuple[Note, ...] = ()
 
     @cached_property

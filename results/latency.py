@@ -16,7 +16,10 @@ from results.records import Delivery, Outcome
 
 
 class Latency(Struct, frozen=True, kw_only=True):
-    """Counts by outcome, and percentiles of the `ok` deliveries in ms; None without any."""
+    """Counts by outcome, and percentiles of the `ok` deliveries in ms; None without any.
+
+    `seconds` is from the first intended send of an `ok` delivery to the last answer of one.
+    """
 
     ok: int = 0
     info: int = 0
@@ -25,6 +28,12 @@ class Latency(Struct, frozen=True, kw_only=True):
     p90_ms: float | None = None
     p99_ms: float | None = None
     max_ms: float | None = None
+    seconds: float | None = None
+
+    @property
+    def ok_per_second(self) -> float | None:
+        """Acknowledged deliveries per second; None without any."""
+        return self.ok / self.seconds if self.seconds else None
 
 
 class Second(Struct, frozen=True, kw_only=True):
@@ -65,6 +74,7 @@ def acknowledged_ms(deliveries: Iterable[Delivery]) -> list[float]:
 
 def measure(deliveries: Iterable[Delivery]) -> Latency:
     """All deliveries together."""
+    deliveries = list(deliveries)
     counts, values = _tally(deliveries)
     return Latency(
         ok=counts[Outcome.OK],
@@ -74,6 +84,7 @@ def measure(deliveries: Iterable[Delivery]) -> Latency:
         p90_ms=percentile(values, 0.90),
         p99_ms=percentile(values, 0.99),
         max_ms=values[-1] if values else None,
+        seconds=_seconds(deliveries),
     )
 
 
@@ -97,6 +108,17 @@ def series(deliveries: Iterable[Delivery], start_ns: int) -> list[Second]:
             )
         )
     return found
+
+
+def _seconds(deliveries: Sequence[Delivery]) -> float | None:
+    times = [
+        (one.intent.intended_ns, one.completion.done_ns)
+        for one in deliveries
+        if one.completion is not None and one.outcome is Outcome.OK
+    ]
+    if not times:
+        return None
+    return (max(done for _, done in times) - min(intended for intended, _ in times)) / 1e9
 
 
 def _tally(deliveries: Iterable[Delivery]) -> tuple[dict[Outcome, int], list[float]]:

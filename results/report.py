@@ -1,23 +1,24 @@
 """report.html: one file that opens anywhere, without network and without script.
 
-The verdict comes first, then what weakens it, the counterexamples, the chart, the promises, the
-coverage, and how the run was made. Everything that came from outside (ids, SQL, names, errors) is
-escaped by the template; the only markup taken as it is, is the chart, which matplotlib wrote and
-escaped itself. A content policy in the page forbids every request. Light or dark follows the
-reader's system; on a phone, wide drawings scroll inside their own panel.
+The verdict comes first, then what weakens it, the counterexamples, what happened over time, the
+promises, the coverage, the other charts (folded), and how the run was made. Everything that came
+from outside (ids, SQL, names, errors) is escaped by the template; the only markup taken as it is,
+is that of the charts there are in the run's folder, which matplotlib wrote and escaped itself. A
+content policy in the page forbids every request. Light or dark follows the reader's system; on a
+phone, wide drawings scroll inside their own panel.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from msgspec import Struct, to_builtins
 
 from results.card import Drawing, draw
-from results.charts import INK, PAPER, draw_timeline
+from results.charts.style import ON_A_PAGE
 from results.records import Manifest
 from results.run_folder import RunFolder, write_whole
 from results.steps import Timeline
@@ -33,6 +34,15 @@ from results.wording import (
 )
 
 TEMPLATES = Path(__file__).with_name("templates")
+CHARTS = {
+    "timeline": "What was done to the service, and what came of its deliveries",
+    "latency": "How long the answers took meanwhile",
+    "heatmap": "Every answer: when, and how slow",
+    "percentiles": "How slow the slowest were",
+    "generator": "Was the sender good enough to believe the rest?",
+    "resources": "What the run used of its machine",
+}
+FOLDED = ("heatmap", "percentiles", "generator", "resources")
 Entry = tuple[RunFolder, Verdict, Sequence[Timeline]]
 
 
@@ -76,6 +86,14 @@ class CardView(Struct, frozen=True):
     prose: tuple[str, ...]
 
 
+class ChartView(Struct, frozen=True):
+    """A chart, ready to stand in the page."""
+
+    name: str
+    heading: str
+    svg: Markup
+
+
 class Row(Struct, frozen=True):
     """A run's line in the table that compares several."""
 
@@ -102,7 +120,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     doubts: tuple[Remark, ...]
     findings: tuple[Remark, ...]
     cards: tuple[CardView, ...]
-    chart: Markup | None
+    charts: tuple[ChartView, ...]
+    folded: tuple[ChartView, ...]
     manifest: tuple[Pair, ...]
 
 
@@ -114,7 +133,7 @@ class Page(Struct, frozen=True):
 
 
 def write_report(folder: RunFolder, verdict: Verdict, timelines: Sequence[Timeline]) -> Path:
-    """Write the report of one run into its folder; draws the chart if there is none yet."""
+    """Write the report of one run into its folder, with the charts that it holds."""
     view = _view(folder, verdict, timelines)
     _write(Page(verdict.title or verdict.scenario, (view,)), folder.report)
     return folder.report
@@ -177,24 +196,30 @@ def _view(folder: RunFolder, verdict: Verdict, timelines: Sequence[Timeline]) ->
         cards=tuple(
             CardView(item.code, item.order_id, draw(item), item.prose) for item in timelines
         ),
-        chart=_chart(folder, verdict),
+        charts=tuple(_charts(folder, [name for name in CHARTS if name not in FOLDED])),
+        folded=tuple(_charts(folder, FOLDED)),
         manifest=tuple(_manifest_rows(folder.read_manifest())),
     )
 
 
-def _chart(folder: RunFolder, verdict: Verdict) -> Markup | None:
-    """Inline the SVG, with the page's own ink and paper."""
-    path = folder.charts / "timeline.svg"
-    if not path.exists():
-        bundle = folder.load()
-        if not bundle.intents:
-            return None
-        draw_timeline(bundle, verdict, folder.charts)
-    svg = path.read_text("utf-8")
+def _charts(folder: RunFolder, names: Iterable[str]) -> Iterator[ChartView]:
+    """Those of these charts that the run has."""
+    for name in names:
+        path = folder.charts / f"{name}.svg"
+        if path.exists():
+            yield ChartView(name, CHARTS[name], _inline(path.read_text("utf-8"), CHARTS[name]))
+
+
+def _inline(svg: str, label: str) -> Markup:
+    """The SVG with the page's own colours, and without what only a file needs."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<svg([^>]*?) (?:width|height)="[^"]*"', r"<svg\1", svg, count=1)
-    svg = svg.replace(INK, "currentColor").replace(PAPER, "none")
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)
+    named = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in named else "", svg)
+    for colour, variable in ON_A_PAGE.items():
+        svg = svg.replace(colour, variable)
     return Markup(svg)
 
 

@@ -144,12 +144,9 @@ class RunFolder:
             holds=_only(wire, HoldTrace),
             snapshots=_only(read_records(self.ledger, Snapshot, notes), Snapshot),
             faults=_only(read_records(self.journal, JOURNAL, notes), FaultRecord),
+            resources=_only(read_records(self.resources, Resources, []), Resources),
             notes=tuple(notes),
         )
-
-    def read_resources(self) -> tuple[Resources, ...]:
-        """What the run used, look by look; () if nobody looked."""
-        return _only(read_records(self.resources, Resources, []), Resources)
 
 
 def default_runs_root(start: Path | None = None) -> Path:

@@ -40,6 +40,8 @@ class CellResult(Struct, frozen=True, kw_only=True):
     not_judged: tuple[str, ...] = ()
     causes: tuple[str, ...] = ()  # of an unknown one
     exposures: int = 0
+    p99_ms: float | None = None  # of acknowledged deliveries
+    ok_per_second: float | None = None
     seconds: float = 0.0
     run: str = ""
 
@@ -64,6 +66,8 @@ class CellResult(Struct, frozen=True, kw_only=True):
             not_judged=tuple(item.code for item in verdict.not_judged),
             causes=tuple(dict.fromkeys(doubt.cause for doubt in verdict.doubts)),
             exposures=verdict.coverage.exposures,
+            p99_ms=verdict.latency.p99_ms,
+            ok_per_second=verdict.latency.ok_per_second,
             seconds=round(seconds, 1),
             run=run,
         )

@@ -186,9 +186,14 @@ def matrix(
 @cli.command()
 @click.argument("before")
 @click.argument("after")
+@click.option(
+    "--charts",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Draw the latencies of both into this folder.",
+)
 @RUNS
 @JSON
-def compare(before: str, after: str, runs: Path | None, as_json: bool) -> int:
+def compare(before: str, after: str, charts: Path | None, runs: Path | None, as_json: bool) -> int:
     """Show what changed from run BEFORE to run AFTER (paths or folders' names).
 
     Latencies are shown with their 95 % intervals and decide nothing.
@@ -198,14 +203,14 @@ def compare(before: str, after: str, runs: Path | None, as_json: bool) -> int:
     """
     from scenarios.engine.compare import compare_and_show
 
-    return compare_and_show(before, after, runs_root(runs), as_json=as_json)
+    return compare_and_show(before, after, runs_root(runs), charts, as_json=as_json)
 
 
 @cli.command()
 @click.argument("run", default="latest")
 @RUNS
 def report(run: str, runs: Path | None) -> int:
-    """Write report.html, the chart and junit.xml of a run again."""
+    """Write report.html, the charts and junit.xml of a run again."""
     from scenarios.engine.show import report_again
 
     return report_again(run, runs_root(runs))

@@ -1,6 +1,7 @@
 """`onceproof compare A B`: two stored runs side by side, read from their folders.
 
-Nothing is written: neither run's verdict.json changes. The exit status is the comparison's own.
+Neither run's folder changes; a chart of both is drawn where the caller wants it. The exit status is
+the comparison's own.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from results.charts.percentiles import percentiles_figures
+from results.charts.style import write
 from results.comparison import Comparison, LatencyChange, compare
 from results.interval import Interval
 from results.run_folder import RunFolder
@@ -16,10 +19,15 @@ from results.wording import SIGNS
 from scenarios.engine.show import consoles, say_json
 
 
-def compare_and_show(before: str, after: str, runs: Path, *, as_json: bool) -> int:
-    """Compare run `after` with run `before`, its baseline."""
-    left, right = RunFolder.find(runs, before), RunFolder.find(runs, after)
-    comparison = compare(left.load(), right.load())
+def compare_and_show(
+    before: str, after: str, runs: Path, charts: Path | None, *, as_json: bool
+) -> int:
+    """Compare run `after` with run `before`, its baseline; `percentiles` goes into `charts`."""
+    left, right = (RunFolder.find(runs, name).load() for name in (before, after))
+    comparison = compare(left, right)
+    if charts is not None:
+        figures = percentiles_figures([("before", left), ("after", right)])
+        write(charts, "percentiles", figures, salt="compare")
     if as_json:
         say_json(comparison)
         return comparison.exit_status

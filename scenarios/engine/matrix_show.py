@@ -1,7 +1,8 @@
 """`onceproof matrix`: picks what is run, runs it, and shows it to whoever has to act on it.
 
 First the table, then what is not as expected, then every broken promise with the path of its
-report. matrix.json, matrix.md and the heat map say the same and lie in the matrix's folder.
+report. matrix.json, matrix.md and the heat map say the same and lie in the matrix's folder; what
+each strategy costs (price) is drawn beside them.
 """
 
 import os
@@ -13,8 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from results.charts.matrix import Tile, draw_heat_map
+from results.charts.price import price_figures
+from results.charts.style import write
 from results.errors import ConfigError
-from results.heat_map import Tile, draw_heat_map
 from results.run_folder import write_whole
 from results.summary import STYLES, inline
 from results.verdict import Validity
@@ -62,7 +65,7 @@ async def matrix_and_show(
     folder = plan.folder()
     with progress(aside, "matrix") as watch:
         results = await run_matrix(plan, folder, watch)
-        watch("drawing the heat map")
+        watch("drawing the charts")
         outcome = weigh(plan, folder, results, expected)
         write_outputs(folder, outcome)
     if as_json:
@@ -73,13 +76,14 @@ async def matrix_and_show(
 
 
 def write_outputs(folder: Path, outcome: Outcome) -> None:
-    """matrix.json, matrix.md, matrix.png and matrix.svg."""
+    """matrix.json, matrix.md, the heat map and the price of each strategy."""
     write_whole(folder / "matrix.json", msgspec.json.format(msgspec.json.encode(outcome)) + b"\n")
     write_whole(folder / "matrix.md", markdown(outcome).encode())
     draw_heat_map(
         folder, outcome.title, outcome.strategies, outcome.scenarios,
         {panel(provider): outcome.tiles(provider) for provider in outcome.providers},
     )  # fmt: skip
+    write(folder, "price", price_figures(outcome.strategies, outcome.priced()), salt="price")
 
 
 def show(console: Console, folder: Path, outcome: Outcome) -> None:
@@ -99,7 +103,9 @@ def show(console: Console, folder: Path, outcome: Outcome) -> None:
         console.print(f"\n[bold]{title}[/bold]")
         for line in lines:
             console.print(Text(line), soft_wrap=True)
-    console.print(Text(f"\n{outcome.counts}\nheat map: {folder / 'matrix.png'}"), soft_wrap=True)
+    console.print(Text(f"\n{outcome.counts}"), soft_wrap=True)
+    for title, name in (("heat map", "matrix.png"), ("price", "price.png")):
+        console.print(Text(f"{title}: {folder / name}"), soft_wrap=True)
 
 
 def remarks(outcome: Outcome) -> Iterator[tuple[str, list[str]]]:

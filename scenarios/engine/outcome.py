@@ -12,7 +12,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from results.heat_map import Tile
+from results.charts.matrix import Tile
+from results.charts.price import PricedCell
 from results.verdict import Validity
 from scenarios.engine.cells import CellResult
 from scenarios.engine.expected import Expected
@@ -93,6 +94,21 @@ class Outcome(Struct, frozen=True, kw_only=True):
             if cell.provider == provider:
                 groups[cell.strategy, cell.scenario].append(one)
         return {key: _tile(found) for key, found in groups.items()}
+
+    def priced(self) -> list[PricedCell]:
+        """What each run measured."""
+        return [
+            PricedCell(
+                strategy=one.result.cell.strategy,
+                scenario=one.result.cell.scenario,
+                provider=one.result.cell.provider,
+                seed=one.result.cell.seed,
+                validity=one.result.validity,
+                p99_ms=one.result.p99_ms,
+                ok_per_second=one.result.ok_per_second,
+            )
+            for one in self.cells
+        ]
 
 
 def weigh(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -11,12 +12,11 @@ from rich.text import Text
 
 from cluster.heal import heal
 from results.card import Card
-from results.charts import draw_timeline
+from results.charts import ALL_CHARTS, draw_charts
 from results.checker import judge
 from results.junit import write_junit
 from results.latency import series
 from results.report import write_report
-from results.resource_chart import draw_resources
 from results.run_folder import RunFolder
 from results.summary import latency_chart, markdown_summary, verdict_table
 from results.timeline import Timeline, counterexamples, explain
@@ -108,8 +108,10 @@ def present(folder: RunFolder, verdict: Verdict, console: Console, *, as_json: b
     console.print(f"report: {folder.report}", soft_wrap=True)
 
 
-def write_outputs(folder: RunFolder, verdict: Verdict) -> list[Timeline]:
-    """Chart, report, JUnit and summary; returns the counterexamples, the smallest first."""
+def write_outputs(
+    folder: RunFolder, verdict: Verdict, charts: Collection[str] = ALL_CHARTS
+) -> list[Timeline]:
+    """Charts, report, JUnit and summary; returns the counterexamples, the smallest first."""
     bundle = folder.load()
     timelines = counterexamples(bundle, verdict, limit=CARDS_MAX)
     directed = bundle.manifest.environment.get("directed_order")
@@ -117,8 +119,7 @@ def write_outputs(folder: RunFolder, verdict: Verdict) -> list[Timeline]:
         if anomaly.order_id == directed and not anomaly.implied_by:
             timelines = [explain(bundle, anomaly), *timelines[1:]]
             break
-    draw_timeline(bundle, verdict, folder.charts)
-    draw_resources(folder.read_resources(), bundle.manifest.run_id, folder.charts)
+    draw_charts(bundle, verdict, timelines, folder.charts, charts)
     write_report(folder, verdict, timelines)
     write_junit(folder.junit, [(verdict, timelines)])
     deliveries = [one for one in bundle.history.deliveries if one.intent.topic == "orders/paid"]
@@ -139,7 +140,7 @@ def check_and_show(given: str, runs: Path, slos: tuple[str, ...], *, as_json: bo
 
 
 def report_again(given: str, runs: Path) -> int:
-    """Write a stored run's report again."""
+    """Write a stored run's report and charts again."""
     folder = RunFolder.find(runs, given)
     write_outputs(folder, judge(folder))
     console, _ = consoles()

@@ -8,8 +8,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from results.heat_map import Tile, draw_heat_map
-from results.verdict import Validity
+from results.charts.matrix import Tile, draw_heat_map
+from results.charts.price import PriceFigures, price_figures
+from results.latency import Latency
+from results.verdict import Validity, Verdict
 from scenarios.engine.cells import Cell, CellResult, append_result, read_results
 from scenarios.engine.config import OWN_CONFIG, load_config
 from scenarios.engine.expected import Expectation, Expected
@@ -129,7 +131,30 @@ def test_the_files_say_the_same_and_escape_what_came_from_outside(tmp_path: Path
     assert "<script" not in markdown(outcome)
     rows = [line for line in markdown(outcome).splitlines() if line.startswith("|")]
     assert {row.replace(r"\|", "").count("|") for row in rows} == {3}
-    assert ET.parse(tmp_path / "matrix.svg").getroot().tag.endswith("svg")
+    for name in ("matrix.svg", "price.svg"):
+        assert ET.parse(tmp_path / name).getroot().tag.endswith("svg")
+
+
+def test_a_matrix_knows_what_each_of_its_strategies_costs(tmp_path: Path) -> None:
+    measured = msgspec.structs.replace(GUILTY, p99_ms=10.0, ok_per_second=50.0)
+    slower = msgspec.structs.replace(INNOCENT, p99_ms=20.0, ok_per_second=40.0)
+    outcome = weighed(tmp_path, measured, slower)
+    write_outputs(tmp_path, outcome)
+    figures = msgspec.json.decode((tmp_path / "price.json").read_bytes(), type=PriceFigures)
+    assert figures == price_figures(outcome.strategies, outcome.priced())
+    assert [(one.strategy, one.p99_ratio, one.broken) for one in figures.prices] == [
+        ("article", 1.0, True), ("insert_first", 2.0, False),
+    ]  # fmt: skip
+
+
+def test_a_cell_holds_what_its_verdict_measured() -> None:
+    latency = Latency(ok=30, p99_ms=12.5, seconds=2.0)
+    verdict = Verdict(
+        run_id="r", scenario="storm", title="t", strategy="article", provider="honours", seed=1,
+        validity=VALID, sentence="s", latency=latency,
+    )  # fmt: skip
+    cell = CellResult.of(GUILTY.cell, verdict, seconds=9.0, run="x")
+    assert (cell.p99_ms, cell.ok_per_second) == (12.5, 15.0)
 
 
 def test_the_heat_map_is_the_same_file_each_time(tmp_path: Path) -> None:

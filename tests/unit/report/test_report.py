@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from race import bundle, calls, manifest, statements, verdict
 from rich.console import Console
 
-from results.charts import draw_timeline, fault_spans
+from results.charts import CHARTS, draw_charts
+from results.charts.style import ON_A_PAGE
 from results.junit import write_junit
 from results.latency import Second
 from results.report import write_demo_report, write_report
@@ -26,10 +27,10 @@ EVIL = "</title></pre><script>alert(1)</script><img src=http://127.0.0.1:9/x>'\"
 CHROMIUM = Path("/usr/bin/chromium")
 
 
-@pytest.fixture
-def folder(tmp_path):
-    run = RunFolder.create(tmp_path / "runs", manifest())
-    draw_timeline(bundle(swarm=60), verdict(), run.charts)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    run = RunFolder.create(tmp_path_factory.mktemp("runs"), manifest())
+    draw_charts(bundle(swarm=60), verdict(), counterexamples(bundle(), verdict()), run.charts)
     return run
 
 
@@ -61,21 +62,46 @@ def test_the_report_has_the_verdict_the_promises_and_the_counterexample(folder):
     assert "article breaks its promise: 1 × duplicate-shipment" in html
     assert "contradiction with S1" in html
     assert "not judged: not written yet" in html
-    assert html.count("<svg") == 2
+    assert html.count('<svg class="card"') == 1
     assert "retry-amplification" in html
 
 
 def test_the_report_asks_for_nothing_outside_itself(folder):
     page = Tags(write_report(folder, verdict(), counterexamples(bundle(), verdict())).read_text())
     assert not {"script", "link", "iframe", "img", "object"}.intersection(page.tags)
-    assert all(link.startswith("#") for link in page.links)
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
+
+
+def test_the_report_shows_every_chart_once_and_folds_what_is_not_for_everyone(folder):
+    html = write_report(folder, verdict(), counterexamples(bundle(), verdict())).read_text()
+    assert html.count('<svg role="img"') == len(CHARTS) - 1  # the counterexample is the card
+    folded = [part.split("</details>")[0] for part in html.split("<details>")[1:]]
+    assert [part.count("<svg") for part in folded] == [1, 1, 1, 0]
+    assert "How slow the slowest were" in folded[1]
+    assert len(html) < 400_000
+
+
+def test_the_charts_of_a_report_take_its_colours_and_share_no_id(folder, tmp_path):
+    other = RunFolder.create(tmp_path, manifest(run_id="another"))
+    draw_charts(bundle(swarm=60, manifest=manifest(run_id="another")), verdict(), (), other.charts)
+    entries = [(folder, verdict(), ()), (other, verdict(), ())]
+    html = write_demo_report(entries, tmp_path / "two.html").read_text()
+    drawn = html[html.index("<main>") :]
+    assert not [colour for colour in ON_A_PAGE if colour in drawn]
+    assert all(f"{name}:" in html for name in re.findall(r"var\((--[a-z-]+)\)", drawn))
+    ids = re.findall(r' id="([^"]+)"', drawn)
+    assert len(ids) == len(set(ids)) > 20
+    assert set(re.findall(r"url\(#([^)]+)\)", drawn)) <= set(ids)
 
 
 def test_hostile_strings_are_text_in_report_chart_and_svg(tmp_path):
     run = RunFolder.create(tmp_path, manifest(title=EVIL, environment={EVIL: [EVIL]}))
     judged = hostile_verdict()
-    draw_timeline(hostile(), judged, run.charts)
-    html = write_report(run, judged, counterexamples(hostile(), judged)).read_text()
+    stories = counterexamples(hostile(), judged)
+    draw_charts(hostile(), judged, stories, run.charts)
+    html = write_report(run, judged, stories).read_text()
+    for chart in CHARTS:
+        assert ET.parse(run.charts / f"{chart}.svg").getroot().tag.endswith("svg")
     page = Tags(html)
     assert "script" not in page.tags
     assert "img" not in page.tags
@@ -100,31 +126,10 @@ def test_the_demo_report_shows_every_run_in_one_file(folder, tmp_path):
     assert "&lt; 0.96% of 312" in html
 
 
-def test_a_missing_chart_is_drawn_and_a_run_without_traffic_has_none(tmp_path):
+def test_a_run_without_charts_has_a_report_all_the_same(tmp_path):
     run = RunFolder.create(tmp_path, manifest())
     html = write_report(run, verdict(Validity.UNKNOWN), ()).read_text()
     assert "<svg" not in html
-
-
-def test_the_chart_is_the_same_file_each_time(tmp_path):
-    first = draw_timeline(bundle(swarm=60), verdict(), tmp_path / "a")
-    again = draw_timeline(bundle(swarm=60), verdict(), tmp_path / "b")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
-    assert first[0].read_bytes().startswith(b"\x89PNG")
-    assert ET.parse(first[1]).getroot().tag.endswith("svg")
-
-
-def test_a_chart_of_nothing_is_still_a_chart(tmp_path):
-    empty = bundle(intents=(), completions=(), faults=())
-    for path in draw_timeline(empty, verdict(Validity.UNKNOWN), tmp_path):
-        assert path.stat().st_size > 1000
-
-
-def test_a_fault_is_a_band_from_inject_to_heal():
-    records = bundle().faults
-    heal = replace(records[2], stage="heal", at_ns=records[2].at_ns + 500_000_000)
-    spans = fault_spans([*records, heal], records[2].at_ns - 1_000_000_000, 10)
-    assert spans == [(1.0, 1.5, "crash web-1")]
 
 
 def test_junit_has_a_failure_an_error_and_no_forbidden_character(tmp_path):

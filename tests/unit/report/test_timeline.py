@@ -14,6 +14,7 @@ from race import (
     calls,
     crash,
     deliveries,
+    delivery,
     flight,
     handling,
     statements,
@@ -23,6 +24,7 @@ from rich.console import Console
 
 from results.anomalies.catalogue import CATALOGUE
 from results.card import Card, draw
+from results.charts.counterexample import counterexample_figures
 from results.narrative import CONTRADICTS
 from results.records import ConnectionTrace, HoldTrace
 from results.timeline import Kind, build_timeline, counterexamples
@@ -185,6 +187,27 @@ def test_the_drawing_shades_the_wait_over_the_rows_of_the_other():
     (shade,) = draw(story()).shades
     assert shade.kind == "waits"
     assert shade.height > 100
+
+
+def test_the_picture_has_the_steps_of_the_card_and_no_sql():
+    figures = counterexample_figures(story(faults=crash()))
+    card = draw(story(faults=crash()))
+    assert figures.title == f"duplicate-shipment: order {ORDER}"
+    assert figures.conclusion.startswith("Hence 2 shipments of one order")
+    assert figures.drawing.marks == tuple(replace(mark, full="") for mark in card.marks)
+    assert (figures.drawing.lanes, figures.drawing.shades) == (card.lanes, card.shades)
+    assert figures.size == pytest.approx((card.width / 100, card.height / 100 + 0.75))
+
+
+def test_a_picture_of_very_many_lanes_is_drawn_smaller():
+    many = [delivery(f"w{n}", f"web-{n}", n, n + 1) for n in range(29)]
+    traces = [
+        flight(f"web-{n}", 1, "SELECT 1", n, n + 1, keys=(str(ORDER),), before="I", after="I")
+        for n in range(29)
+    ]
+    width, height = counterexample_figures(story(deliveries=many, statements=traces)).size
+    assert width == pytest.approx(24)
+    assert height < 20
 
 
 def test_one_tag_for_several_tables_claims_no_row_in_any_of_them():

@@ -5,9 +5,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from results.charts.resources import ResourceFigures, resource_figures, title
+from results.charts.style import write
 from results.growth import LOOKS_MIN, growth, not_flat
 from results.records import Resources
-from results.resource_chart import Drawn, draw_resources, title
 
 
 def looks(count: int = 80, *, leak: float = 0.0, disk_leak: float = 0.0) -> list[Resources]:
@@ -48,20 +49,19 @@ def test_what_was_not_there_at_first_is_not_flat() -> None:
     assert [one.what for one in not_flat(growth(run[:40] + late[40:]))] == ["open files of sink"]
 
 
-def test_a_short_run_says_nothing(tmp_path: Path) -> None:
+def test_a_short_run_says_nothing() -> None:
     short = looks(LOOKS_MIN - 1)
     assert growth(short) == ()
-    assert draw_resources(short, "run", tmp_path) is None
+    assert resource_figures(short) is None
 
 
 def test_the_chart_is_the_same_each_time_and_its_numbers_stand_beside_it(tmp_path: Path) -> None:
-    run = looks(leak=0.002)
-    first, again = tmp_path / "a", tmp_path / "b"
-    assert draw_resources(run, "run", first) == first / "resources.png"
-    draw_resources(run, "run", again)
-    for name in ("resources.png", "resources.svg", "resources.json"):
-        assert (first / name).read_bytes() == (again / name).read_bytes()
-    drawn = msgspec.json.decode((first / "resources.json").read_bytes(), type=Drawn)
+    figures = resource_figures(looks(leak=0.002))
+    assert figures is not None
+    first, again = (write(tmp_path / one, "resources", figures, salt="run") for one in "ab")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
+    drawn = msgspec.json.decode(first[2].read_bytes(), type=ResourceFigures)
     assert drawn.seconds[-1] == 158.0
-    assert dict(drawn.panels["memory, MB"])["web"][0] == 100.0
-    assert dict(drawn.panels["memory, MB"])["web"][-1] == pytest.approx(100 * (1 + 0.002 * 79))
+    memory = dict(drawn.panels[0].lines)["web"]
+    assert memory[0] == 100.0
+    assert memory[-1] == pytest.approx(100 * (1 + 0.002 * 79))

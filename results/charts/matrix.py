@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from results.charts import BROKEN, INK, MUTED, chart_style, printable, save
+from results.charts.style import BROKEN, INK, MUTED, Figures, paint, printable, put_title
 from results.verdict import Validity
 from results.wording import SIGNS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FILLS = {Validity.VALID: "#3b78c4", Validity.INVALID: BROKEN, Validity.UNKNOWN: "#f0b440"}
 INKS = {Validity.VALID: "#ffffff", Validity.INVALID: "#ffffff", Validity.UNKNOWN: INK}
@@ -49,33 +50,38 @@ class Tile(Struct, frozen=True, kw_only=True):
 Tiles = Mapping[tuple[str, str], Tile]  # by row and column
 
 
+class MatrixFigures(Figures, frozen=True, kw_only=True):
+    """All that is drawn; matrix.json has it, and more."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    panels: Mapping[str, Tiles]  # by title
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """In inches."""
+        return (
+            max(WIDTH_MIN_INCHES, 2.2 + CELL_INCHES[0] * len(self.columns)),
+            1.1 + (0.75 + CELL_INCHES[1] * len(self.rows)) * len(self.panels),
+        )
+
+    def draw(self, figure: "Figure") -> None:
+        """Draw it."""
+        put_title(figure, self.title)
+        legend = ("\n" if self.size[0] < LEGEND_INCHES else "    ").join(LEGEND)
+        axes = figure.subplots(len(self.panels), 1, squeeze=False)
+        for panel, (name, tiles) in zip(axes[:, 0], self.panels.items(), strict=True):
+            _draw_panel(panel, name, self.rows, self.columns, tiles)
+        figure.supxlabel(legend, x=0.012, ha="left", fontsize=8.5, color=INK)
+
+
 def draw_heat_map(
     folder: Path, title: str, rows: Sequence[str], columns: Sequence[str],
     panels: Mapping[str, Tiles],
 ) -> tuple[Path, Path]:  # fmt: skip
     """Write `matrix.png` and `matrix.svg` into `folder`; a panel is known by its title."""
-    import matplotlib as mpl  # noqa: PLC0415 - slow, see the module
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    png, svg = folder / "matrix.png", folder / "matrix.svg"
-    width = max(WIDTH_MIN_INCHES, 2.2 + CELL_INCHES[0] * len(columns))
-    legend = ("\n" if width < LEGEND_INCHES else "    ").join(LEGEND)
-    height = 1.1 + (0.75 + CELL_INCHES[1] * len(rows)) * len(panels)
-    with mpl.rc_context(chart_style("matrix")):
-        figure, axes = plt.subplots(
-            len(panels), 1, figsize=(width, height), squeeze=False, layout="constrained"
-        )
-        figure.suptitle(
-            printable(title), x=0.012, ha="left", fontweight="bold", fontsize=12, wrap=True
-        )
-        for panel, (name, tiles) in zip(axes[:, 0], panels.items(), strict=True):
-            _draw_panel(panel, name, rows, columns, tiles)
-        figure.supxlabel(legend, x=0.012, ha="left", fontsize=8.5, color=INK)
-        save(figure, png, svg)
-        plt.close(figure)
-    return png, svg
+    figures = MatrixFigures(title=title, rows=rows, columns=columns, panels=panels)
+    return paint(folder, "matrix", figures, salt="matrix")
 
 
 def _draw_panel(
