@@ -150,7 +150,7 @@ def check(run: str, runs: Path | None, as_json: bool, slos: tuple[str, ...]) -> 
     help="Runs side by side (default: half of the cores).",
 )
 @click.option("--fresh", is_flag=True, help="Forget what an earlier call has found.")
-@click.option("--keep", is_flag=True, help="Keep the folders of valid runs, too.")
+@click.option("--keep", is_flag=True, help="Keep the histories of runs that are as expected, too.")
 @RUNS
 @JSON
 def matrix(
@@ -221,12 +221,13 @@ def heal(runs: Path | None, as_json: bool) -> int:
 
 @cli.command()
 @CONFIG
+@RUNS
 @JSON
-def doctor(config: Path | None, as_json: bool) -> int:
+def doctor(config: Path | None, runs: Path | None, as_json: bool) -> int:
     """Check that this machine has what a run needs, and say what to do where it has not."""
     from scenarios.engine.doctor import examine
 
-    return interruptible(examine(config, as_json=as_json))
+    return interruptible(examine(config, runs_root(runs), as_json=as_json))
 
 
 def chosen(seed: int | None) -> int:

@@ -15,6 +15,7 @@ from results.charts import draw_timeline
 from results.checker import judge
 from results.junit import write_junit
 from results.latency import series
+from results.measures import take_measures, write_measures
 from results.report import write_report
 from results.run_folder import RunFolder
 from results.summary import latency_chart, markdown_summary, verdict_table
@@ -108,7 +109,7 @@ def present(folder: RunFolder, verdict: Verdict, console: Console, *, as_json: b
 
 
 def write_outputs(folder: RunFolder, verdict: Verdict) -> list[Timeline]:
-    """Chart, report, JUnit and summary; returns the counterexamples, the smallest first."""
+    """Write what a run came to; returns the counterexamples, the smallest first."""
     bundle = folder.load()
     timelines = counterexamples(bundle, verdict, limit=CARDS_MAX)
     directed = bundle.manifest.environment.get("directed_order")
@@ -119,6 +120,7 @@ def write_outputs(folder: RunFolder, verdict: Verdict) -> list[Timeline]:
     draw_timeline(bundle, verdict, folder.charts)
     write_report(folder, verdict, timelines)
     write_junit(folder.junit, [(verdict, timelines)])
+    write_measures(folder.measures, take_measures(bundle))
     deliveries = [one for one in bundle.history.deliveries if one.intent.topic == "orders/paid"]
     start_ns = min((one.intent.intended_ns for one in deliveries), default=0)
     folder.summary.write_text(

@@ -38,6 +38,7 @@ def plan(tmp_path: Path, **changes: object) -> MatrixPlan:
         "config": load_config(OWN_CONFIG),
         "runs": tmp_path,
         "jobs": 1,
+        "expected": TABLE,
     }
     return MatrixPlan(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -55,7 +56,7 @@ def result(
 
 
 def weighed(tmp_path: Path, *results: CellResult, **changes: object) -> Outcome:
-    return weigh(plan(tmp_path, **changes), tmp_path, results, TABLE)
+    return weigh(plan(tmp_path, **changes), tmp_path, results)
 
 
 GUILTY, INNOCENT = (
