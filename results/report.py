@@ -183,13 +183,18 @@ def _view(folder: RunFolder, verdict: Verdict, timelines: Sequence[Timeline]) ->
 
 
 def _chart(folder: RunFolder, verdict: Verdict) -> Markup | None:
-    """Inline the SVG, with the page's own ink and paper."""
+    """The drawing of a run; drawn now where it is missing."""
     path = folder.charts / "timeline.svg"
     if not path.exists():
         bundle = folder.load()
         if not bundle.intents:
             return None
         draw_timeline(bundle, verdict, folder.charts)
+    return inline_svg(path)
+
+
+def inline_svg(path: Path) -> Markup:
+    """A drawing of `results/charts.py` as a part of a page, with the page's ink and paper."""
     svg = path.read_text("utf-8")
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
