@@ -1,0 +1,170 @@
+"""The workflows of CI: what they call exists, with these options; what they may is little.
+
+Nothing here runs a workflow. Its scripts are read as a shell would read them, and every command of
+ours is parsed by the command line itself, so that a renamed option fails here and not on main.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from scenarios.engine.catalog import load_scenario
+from scenarios.engine.cells import Cell
+from scenarios.engine.cli import cli, listed
+from scenarios.engine.config import OWN_CONFIG, load_config
+from scenarios.engine.expected import read_expected
+from scenarios.engine.show import pick_strategy
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / ".github" / "workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.yml"))
+KEYWORDS = {"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"}
+WRITE = "write"
+
+
+def read(path: Path) -> dict[Any, Any]:
+    found = yaml.safe_load(path.read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def jobs(path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = read(path)["jobs"]
+    return found
+
+
+def steps(path: Path) -> Iterator[dict[str, Any]]:
+    for job in jobs(path).values():
+        yield from job.get("steps", ())
+
+
+def commands(script: str) -> Iterator[list[str]]:
+    """The simple commands of a script: a program and its arguments, without redirections."""
+    for line in script.replace("\\\n", " ").splitlines():
+        words = shlex.shlex(line, posix=True, punctuation_chars=True)
+        words.whitespace_split = True
+        command: list[str] = []
+        for word in [*words, ";"]:
+            if set(word) <= set("();|&<>"):
+                if command:
+                    yield command
+                command = []
+            elif command or not (word in KEYWORDS or re.fullmatch(r"\w+=.*", word)):
+                command.append(word)
+
+
+def all_commands() -> list[list[str]]:
+    return [command for path in WORKFLOWS for step in steps(path)
+            for command in commands(step.get("run", ""))]  # fmt: skip
+
+
+def parsed(arguments: list[str]) -> tuple[str, dict[str, Any]]:
+    """Which command of ours it is, and its values; click's UsageError if there is none."""
+    with cli.make_context("onceproof", list(arguments)) as context:
+        name, command, rest = cli.resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
+        assert name
+        assert command
+        with command.make_context(name, rest, parent=context) as inner:
+            return name, inner.params
+
+
+def check(command: list[str]) -> str:
+    """Refuse a command of ours that would fail; the name of what it calls, else its program."""
+    program, *arguments = command
+    if program == "make":
+        targets = re.findall(r"^([\w./-]+)(?: [\w./-]+)*:", (ROOT / "Makefile").read_text(), re.M)
+        assert set(arguments) <= set(targets), f"make {arguments}"
+        return f"make {' '.join(arguments)}"
+    if Path(program).name != "onceproof":
+        return Path(program).name
+    assert program == ".venv/bin/onceproof"
+    name, values = parsed(arguments)
+    if name == "matrix":
+        config, table = load_config(OWN_CONFIG), read_expected()
+        for strategy in listed(values["strategies"]):
+            for scenario in listed(values["scenarios"]):
+                for provider in listed(values["providers"]):
+                    cell = Cell(strategy=pick_strategy(config, strategy), provider=provider,
+                                scenario=load_scenario(scenario)[0], seed=1)  # fmt: skip
+                    assert table.of(cell), f"nobody said what to expect of {cell.words}"
+    return f"onceproof {name}"
+
+
+def test_every_command_of_ours_exists_with_these_options() -> None:
+    called = [check(command) for command in all_commands()]
+    assert {"onceproof demo", "onceproof matrix", "onceproof publish", "make nightly",
+            "make .venv/installed", "pytest"} <= set(called)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        ".venv/bin/onceproof publsh x --site y",
+        "true && .venv/bin/onceproof publish x",
+        "if .venv/bin/onceproof publish x --sites y; then true; fi",
+        "status=0; .venv/bin/onceproof matrix --jobs many || status=$?",
+        "for n in 1; do\n  .venv/bin/onceproof matrix \\\n  --strategies nobody \\\n"
+        "  --scenarios distinct_ids --providers honours\ndone",
+        ".venv/bin/onceproof matrix --strategies article --scenarios no --providers honours",
+        ".venv/bin/onceproof matrix --strategies article --scenarios late_again "
+        "--providers honours",
+        "(make nightlies) > file",
+        "onceproof list",
+    ],
+)
+def test_a_command_that_would_fail_is_found(script: str) -> None:
+    with pytest.raises((click.ClickException, AssertionError, Exception)):
+        for command in commands(script):
+            check(command)
+
+
+def test_the_commands_of_a_script_are_found() -> None:
+    script = 'a=$(b -c \'%{d}\' "$E/f") || g=$?\nif ! h; then i | j >> "$K"; fi  # l\nm \\\n -n;o\n'
+    found = list(commands(script))
+    assert [command[0] for command in found if command[0] not in ("a=$", "fi", "$K")] == [
+        "b", "h", "i", "j", "m", "o",
+    ]  # fmt: skip
+    assert ["b", "-c", "%{d}", "$E/f"] in found
+    assert ["m", "-n"] in found
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_has_limits_and_little_power(path: Path) -> None:
+    workflow = read(path)
+    assert workflow["permissions"] == {"contents": "read"}
+    for name, job in jobs(path).items():
+        called = job.get("uses", "")
+        assert called or 0 < job["timeout-minutes"] <= 180, name
+        assert not called or (ROOT / called).is_file()
+        given = job.get("permissions", {})
+        if WRITE in given.values() and not called:  # then nothing of ours runs in it
+            assert given == {"pages": "write", "id-token": "write"}
+            assert [step["uses"] for step in job["steps"]] == ["actions/deploy-pages@v4"]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_takes_known_actions_and_keeps_its_artifacts(path: Path) -> None:
+    for step in steps(path):
+        action = step.get("uses", "")
+        assert not action or re.fullmatch(r"actions/[\w-]+@v\d+", action), action
+        if action.startswith("actions/upload-artifact"):
+            assert step["if"] == "always()"
+        if "GITHUB_STEP_SUMMARY" in step.get("run", ""):
+            assert step["if"] == "always()"
+        assert "${{" not in step.get("run", ""), "what comes from outside goes through env"
+
+
+def test_only_main_publishes_and_one_at_a_time() -> None:
+    site = jobs(FOLDER / "ci.yml")["site"]
+    assert site["needs"] == "test"
+    assert site["if"] == "github.event_name == 'push' && github.ref == 'refs/heads/main'"
+    assert site["concurrency"] == {"group": "site", "cancel-in-progress": False}
+    assert read(FOLDER / "site.yml")[True] == "workflow_call"  # YAML 1.1 reads `on` as true
