@@ -14,6 +14,7 @@ import click
 import pytest
 import yaml
 
+from results.errors import ConfigError
 from scenarios.engine.catalog import load_scenario
 from scenarios.engine.cells import Cell
 from scenarios.engine.cli import cli, listed
@@ -66,14 +67,11 @@ def all_commands() -> list[list[str]]:
 
 def parsed(arguments: list[str]) -> tuple[str, dict[str, Any]]:
     """Which command of ours it is, and its values; click's UsageError if there is none."""
-    with cli.make_context("onceproof", list(arguments)) as context:
-        name, command, rest = cli.resolve_command(
-            context, [*context._protected_args, *context.args]
-        )
-        assert name
-        assert command
-        with command.make_context(name, rest, parent=context) as inner:
-            return name, inner.params
+    assert arguments
+    name, *rest = arguments
+    assert name in cli.commands, f"onceproof {name}"
+    with cli.commands[name].make_context(name, rest) as context:
+        return name, context.params
 
 
 def check(command: list[str]) -> str:
@@ -107,6 +105,7 @@ def test_every_command_of_ours_exists_with_these_options() -> None:
 @pytest.mark.parametrize(
     "script",
     [
+        ".venv/bin/onceproof",
         ".venv/bin/onceproof publsh x --site y",
         "true && .venv/bin/onceproof publish x",
         "if .venv/bin/onceproof publish x --sites y; then true; fi",
@@ -117,11 +116,11 @@ def test_every_command_of_ours_exists_with_these_options() -> None:
         ".venv/bin/onceproof matrix --strategies article --scenarios late_again "
         "--providers honours",
         "(make nightlies) > file",
-        "onceproof list",
+        "onceproof list",  # of which environment?
     ],
 )
 def test_a_command_that_would_fail_is_found(script: str) -> None:
-    with pytest.raises((click.ClickException, AssertionError, Exception)):
+    with pytest.raises((click.ClickException, AssertionError, ConfigError)):
         for command in commands(script):
             check(command)
 
