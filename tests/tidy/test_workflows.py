@@ -4,9 +4,14 @@ Nothing here runs a workflow. Its scripts are read as a shell would read them, a
 ours is parsed by the command line itself, so that a renamed option fails here and not on main.
 """
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +172,57 @@ def test_only_main_publishes_and_one_at_a_time() -> None:
     assert site["if"] == "github.event_name == 'push' && github.ref == 'refs/heads/main'"
     assert site["concurrency"] == {"group": "site", "cancel-in-progress": False}
     assert read(FOLDER / "site.yml")[True] == "workflow_call"  # YAML 1.1 reads `on` as true
+
+
+def script(name: str) -> str:
+    (found,) = [step["run"] for step in steps(FOLDER / "site.yml") if step.get("name") == name]
+    return str(found)
+
+
+def shell(folder: Path, text: str, statuses: str, **variables: str) -> tuple[int, list[str]]:
+    """Run a script as GitHub does, with a stand-in for our command; its status, and the calls."""
+    stand_in = folder / ".venv" / "bin" / "onceproof"
+    stand_in.parent.mkdir(parents=True)
+    stand_in.write_text(
+        '#!/bin/bash\necho "$1" >> called\nset -- ' + statuses + "\n"
+        'n=$(wc -l < called); exit "${!n}"\n'
+    )
+    stand_in.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-e", "-c", text], cwd=folder, timeout=60, env={**os.environ, **variables}
+    )
+    called = folder / "called"
+    return done.returncode, called.read_text().split() if called.exists() else []
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status", "calls"),
+    [("0", 0, 1), ("1 0", 1, 1), ("2 0", 0, 2), ("2 1", 1, 2), ("2 2 0", 2, 2), ("255 0", 255, 1)],
+)
+def test_only_what_proved_nothing_is_run_once_more(
+    tmp_path: Path, statuses: str, status: int, calls: int
+) -> None:
+    assert shell(tmp_path, script("matrix"), statuses) == (status, ["matrix"] * calls)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize(("answer", "trend"), [(200, "lines"), (404, None), (302, None)])
+def test_only_a_404_begins_a_new_trend(tmp_path: Path, answer: int, trend: str | None) -> None:
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(answer)
+            self.end_headers()
+            self.wfile.write(b"lines" if self.path == "/site/trend.jsonl" else b"elsewhere")
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/site"
+        status, called = shell(tmp_path, script("publish"), "0", BASE_URL=url, no_proxy="*")
+        server.shutdown()
+    assert (status, called) == ((1, []) if answer == 302 else (0, ["publish"]))
+    if answer != 302:
+        file = tmp_path / "site" / "trend.jsonl"
+        assert (file.read_text() if file.exists() else None) == trend
