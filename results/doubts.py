@@ -90,6 +90,13 @@ def _inputs(bundle: Bundle) -> Iterator[Doubt]:
             message=_some([note.text for note in bundle.notes]),
             knob="Run again: records are missing, and with them what they would have shown.",
         )
+    if bundle.trace_full:
+        yield Doubt(
+            cause="trace-full",
+            message="The wire's trace ends before the run does: its file reached its limit, or "
+            "the disk refused it.",
+            knob="Lower traffic.orders; `onceproof doctor` shows the room on the disks.",
+        )
     if bundle.history.contradictions:
         yield Doubt(
             cause="contradictory-history",

@@ -335,4 +335,5 @@ class Manifest(Struct, frozen=True, kw_only=True):
     ledger_queries: tuple[str, ...] = ()  # which of orders, fulfillments, ... the service declares
     settled: bool = True  # False: something still moved when the run's patience ended
     controller_lost: str | None = None  # why the run's control of the wire broke, if it did
+    history_kept: bool = True  # False: only its small files are left (`RunFolder.slim`)
     environment: dict[str, Any] = field(default_factory=dict)  # versions, Postgres, machine

@@ -207,11 +207,12 @@ def _charts(folder: RunFolder, names: Iterable[str]) -> Iterator[ChartView]:
     for name in names:
         path = folder.charts / f"{name}.svg"
         if path.exists():
-            yield ChartView(name, CHARTS[name], _inline(path.read_text("utf-8"), CHARTS[name]))
+            yield ChartView(name, CHARTS[name], inline_svg(path, CHARTS[name]))
 
 
-def _inline(svg: str, label: str) -> Markup:
-    """The SVG with the page's own colours, and without what only a file needs."""
+def inline_svg(path: Path, label: str) -> Markup:
+    """A chart's SVG as a part of a page: the page's own colours, nothing that only a file needs."""
+    svg = path.read_text("utf-8")
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<svg([^>]*?) (?:width|height)="[^"]*"', r"<svg\1", svg, count=1)

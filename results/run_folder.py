@@ -4,10 +4,14 @@ A run that was killed with -9 still has a folder, and its history so far is stil
 last line is dropped and noted, an unreadable line in the middle is noted with file and number.
 Lines are appended with a single write(2), so a crash of the writer tears at most its last line.
 The manifest and the `latest` link are replaced in one step: a reader never sees half of one.
+
+A run may be reduced to its small files (`slim`): what it came to can be read and published from
+then on, and whoever wants to judge it again is told that its history was not kept.
 """
 
 import os
 import re
+import shutil
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -41,6 +45,11 @@ HISTORY = Intent | Completion | GeneratorEnd
 WITNESS = ProviderCall | ProviderReply
 WIRE = StatementTrace | ConnectionTrace | HoldTrace
 JOURNAL = Spawned | Created | FaultRecord
+SMALL = frozenset(
+    {"manifest.json", "verdict.json", "measures.json", "summary.md", "report.html", "junit.xml",
+     "journal.jsonl", "charts"}
+)  # fmt: skip
+"""What is left of a slim run: some 200 KB instead of some 20 MB."""
 T = TypeVar("T", bound=Record)
 
 
@@ -56,6 +65,7 @@ class RunFolder:
         self.journal = path / "journal.jsonl"
         self.resources = path / "resources.jsonl"
         self.verdict = path / "verdict.json"
+        self.measures = path / "measures.json"
         self.report = path / "report.html"
         self.junit = path / "junit.xml"
         self.summary = path / "summary.md"
@@ -120,9 +130,28 @@ class RunFolder:
         """Replace it in one step."""
         write_whole(self.manifest, msgspec.json.format(msgspec.json.encode(manifest)))
 
+    def slim(self) -> None:
+        """Remove all but the small files. The manifest says so first: nobody judges half a run."""
+        self.write_manifest(msgspec.structs.replace(self.read_manifest(), history_kept=False))
+        for path in self.path.iterdir():
+            if path.name in SMALL:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
     def load(self) -> Bundle:
-        """All records of the run; what could not be read is in the bundle's notes."""
+        """All records of the run; what could not be read is in the bundle's notes.
+
+        ConfigError where the history was not kept.
+        """
         manifest = self.read_manifest()
+        if not manifest.history_kept:
+            raise ConfigError(
+                f"The history of {self.path.name} was not kept: a matrix found it as expected. "
+                f"Read {self.report}, or run the matrix with --keep to judge a run again."
+            )
         notes: list[Note] = []
         histories = self.histories()
         history: list[Record] = []

@@ -1,8 +1,8 @@
 """Appends the wire's records to its file: buffered for a moment, written with one write(2).
 
 Limits: `FILE_MAX_BYTES`; beyond it, or when the disk refuses, nothing more is traced. The log says
-so, and while there is room the file too: its last record is the ConnectionTrace `trace-full` of no
-connection. Relaying goes on.
+so, and as soon as there is room the file too: its last record is the ConnectionTrace `trace-full`
+of no connection, and a run with it is not called valid. Relaying goes on.
 """
 
 import logging
@@ -60,6 +60,8 @@ class Trace:
                 view = view[os.write(self._file, view) :]
         except OSError as error:
             self._stop(str(error))
+            # What was not written is lost; that it was is tried again until there is room for it.
+            self._buffer[:] = b"\n" + self._encoder.encode(_full()) + b"\n"
 
     def close(self) -> None:
         """Flush and close; whatever comes later is not traced."""
@@ -68,8 +70,9 @@ class Trace:
         os.close(self._file)
 
     def _stop(self, why: str) -> None:
+        if not self._stopped:
+            log.error("tracing stopped: %s", why)
         self._stopped = True
-        log.error("tracing stopped: %s", why)
 
 
 def _full() -> ConnectionTrace:

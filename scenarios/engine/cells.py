@@ -31,7 +31,7 @@ class Cell(Struct, frozen=True, kw_only=True):
 
 
 class CellResult(Struct, frozen=True, kw_only=True):
-    """What came of a cell; `run` is its folder, below the matrix's own ("": not kept)."""
+    """What came of a cell; `run` is its folder, below the matrix's own ("": none)."""
 
     cell: Cell
     validity: Validity

@@ -52,6 +52,7 @@ def cli(debug: bool) -> None:
       onceproof run ./mine.py --config ./onceproof.toml
       onceproof check latest                           judge a run again, from its folder
       onceproof matrix                                 every strategy under every scenario
+      onceproof publish latest --site site             a static site of stored results
 
     Exit status: 0 valid, 1 invalid, 2 unknown, 3 valid but an SLO missed, 130 interrupted,
     254 usage, 255 harness failed.
@@ -152,7 +153,7 @@ def check(run: str, runs: Path | None, as_json: bool, slos: tuple[str, ...]) -> 
     help="Runs side by side (default: half of the cores).",
 )
 @click.option("--fresh", is_flag=True, help="Forget what an earlier call has found.")
-@click.option("--keep", is_flag=True, help="Keep the folders of valid runs, too.")
+@click.option("--keep", is_flag=True, help="Keep the histories of runs that are as expected, too.")
 @RUNS
 @JSON
 def matrix(
@@ -217,6 +218,32 @@ def report(run: str, runs: Path | None) -> int:
 
 
 @cli.command()
+@click.argument("results", metavar="RESULT...", nargs=-1, required=True)
+@click.option(
+    "--site", type=click.Path(path_type=Path), required=True,
+    help="The site's folder. What lies there of an earlier call is replaced, its trend goes on.",
+)  # fmt: skip
+@click.option(
+    "--commit", envvar="GITHUB_SHA",
+    help="The commit that the results are of (default: GITHUB_SHA, else git's HEAD).",
+)  # fmt: skip
+@RUNS
+def publish(results: tuple[str, ...], site: Path, commit: str | None, runs: Path | None) -> int:
+    """Make a static site of stored results: folders of runs and of matrices.
+
+    index.html needs nothing outside the folder. The trend over commits is carried on from the
+    trend.jsonl that lies there; a commit that is published again replaces its own lines.
+
+    \b
+    Example:
+      onceproof publish results/runs/matrix-* --site site
+    """
+    from scenarios.engine.publish import publish_and_show
+
+    return publish_and_show(results, site, commit, runs_root(runs))
+
+
+@cli.command()
 @RUNS
 @JSON
 def heal(runs: Path | None, as_json: bool) -> int:
@@ -228,12 +255,13 @@ def heal(runs: Path | None, as_json: bool) -> int:
 
 @cli.command()
 @CONFIG
+@RUNS
 @JSON
-def doctor(config: Path | None, as_json: bool) -> int:
+def doctor(config: Path | None, runs: Path | None, as_json: bool) -> int:
     """Check that this machine has what a run needs, and say what to do where it has not."""
     from scenarios.engine.doctor import examine
 
-    return interruptible(examine(config, as_json=as_json))
+    return interruptible(examine(config, runs_root(runs), as_json=as_json))
 
 
 def chosen(seed: int | None) -> int:

@@ -1,6 +1,5 @@
 """Does this machine have what a run needs? One line for each thing, with what to do where not."""
 
-import shutil
 import sys
 import tempfile
 import time
@@ -12,20 +11,20 @@ from cluster.journal import Journal
 from cluster.postgres import Postgres
 from results.errors import OnceproofError
 from scenarios.engine.config import find_config, load_config
+from scenarios.engine.disk import FREE_MIN_BYTES, free_bytes, places, size
 from scenarios.engine.show import consoles, say_json
 
 Finding = tuple[str, bool, str]
 
 
-async def examine(config_path: Path | None, *, as_json: bool) -> int:
-    """Check Python, configuration, Postgres and the browser for the report; 255 if a run cannot."""
+async def examine(config_path: Path | None, runs: Path, *, as_json: bool) -> int:
+    """Check Python, configuration, Postgres and the disks; 255 if a run cannot be."""
     findings: list[Finding] = [
         ("python", sys.version_info >= (3, 11), f"{sys.version.split()[0]} (3.11 or newer)"),
         configuration(config_path),
         await postgres(),
-        ("disk", (free := shutil.disk_usage(tempfile.gettempdir()).free) > 1 << 30,
-         f"{free >> 30} GiB free for temporary files (1 GiB or more)"),
-    ]  # fmt: skip
+        *(disk(what, path) for what, path in places(runs)),
+    ]
     if as_json:
         say_json([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in findings])
     else:
@@ -43,6 +42,13 @@ def configuration(path: Path | None) -> Finding:
         return "config", True, f"{load_config(found).service.name} ({found.name})"
     except OnceproofError as error:
         return "config", False, str(error)
+
+
+def disk(what: str, path: Path) -> Finding:
+    """Is there room where a run writes?"""
+    free = free_bytes(path)
+    words = f"{size(free)} free for {what} in {path} ({size(FREE_MIN_BYTES)} or more)"
+    return "disk", free >= FREE_MIN_BYTES, words
 
 
 async def postgres() -> Finding:

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from results.anomalies.catalogue import CATALOGUE
 from results.errors import ConfigError
+from results.expectation import State
 from results.verdict import Validity
 from scenarios.engine.cells import Cell, CellResult
 
@@ -65,6 +66,15 @@ class Expected(Struct, frozen=True):
             if row := self.rows.get((cell.strategy, cell.scenario, provider)):
                 return row
         return self.otherwise
+
+    def state_of(self, result: CellResult) -> State:
+        """How a result stands to what is expected of its cell."""
+        if not result.proved:
+            return State.UNKNOWN
+        wanted = self.of(result.cell)
+        if wanted is None:
+            return State.NOT_EXPECTED
+        return State.DIFFERS if wanted.differences(result) else State.AS_EXPECTED
 
 
 ALL_VALID = Expected({}, Expectation())

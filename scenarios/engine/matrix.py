@@ -6,6 +6,10 @@ goes on where it was; cells that proved nothing are run again. The folder is nam
 that decides the result (the plan, the scenarios, the service's description, and size and time of
 every file of onceproof and beside onceproof.toml), so a changed handler never inherits the cells
 of the one before. Limit: a service that lives elsewhere can change unseen; `--fresh` begins anew.
+
+Disk: a run that differs from what was expected, or proved nothing, is kept whole; of any other one
+only the small files are kept (`RunFolder.slim`), at once, so that a matrix of hundreds of cells
+takes some 200 KB for each. It ends before a disk is full, and goes on when it is called again.
 """
 
 import asyncio
@@ -24,9 +28,12 @@ from cluster.lock import RunLock
 from cluster.spawn import ROOT
 from loadtests.schedule import EXTENSION_MAX
 from results.errors import HarnessError
-from results.verdict import Validity
+from results.expectation import State
+from results.run_folder import RunFolder
 from scenarios.engine.cells import RUN_FAILED, Cell, CellResult, append_result, read_results
 from scenarios.engine.config import ServiceConfig
+from scenarios.engine.disk import require_room
+from scenarios.engine.expected import Expected
 from scenarios.engine.plan import own_version
 from scenarios.engine.scenario import Scenario
 from scenarios.engine.slots import Slot, clean
@@ -50,8 +57,9 @@ class MatrixPlan:
     config: ServiceConfig
     runs: Path
     jobs: int
+    expected: Expected
     fresh: bool = False
-    keep: bool = False  # the folders of valid runs, too
+    keep: bool = False  # all files of every run
 
     def cells(self) -> Iterator[Cell]:
         """Seed by seed: a first picture is whole early."""
@@ -116,11 +124,12 @@ async def _work(
         traffic = scenario.traffic
         traffic_seconds = EXTENSION_MAX * traffic.orders / traffic.per_second
         limit_seconds = traffic_seconds + scenario.settle_seconds + MARGIN_SECONDS
+        require_room(folder)
         tally.began(cell)
         result = await slot.run(cell, given, limit_seconds)
-        if result.validity is Validity.VALID and not plan.keep:
-            shutil.rmtree(folder / result.run)
-            result = msgspec.structs.replace(result, run="")
+        settled = plan.expected.state_of(result) in (State.AS_EXPECTED, State.NOT_EXPECTED)
+        if settled and not plan.keep:
+            RunFolder(folder / result.run).slim()
         append_result(folder / "cells.jsonl", result)
         if (earlier := results.get(cell)) and earlier.run:
             shutil.rmtree(folder / earlier.run, ignore_errors=True)

@@ -18,6 +18,7 @@ from results.charts.matrix import Tile, draw_heat_map
 from results.charts.price import price_figures
 from results.charts.style import write
 from results.errors import ConfigError
+from results.expectation import State
 from results.run_folder import write_whole
 from results.summary import STYLES, inline
 from results.verdict import Validity
@@ -26,7 +27,7 @@ from scenarios.engine.catalog import load_scenario, shipped, unknown
 from scenarios.engine.config import OWN_CONFIG, find_config, load_config
 from scenarios.engine.expected import ALL_VALID, read_expected
 from scenarios.engine.matrix import MatrixPlan, run_matrix
-from scenarios.engine.outcome import DIFFERS, NOT_EXPECTED, UNKNOWN, JudgedCell, Outcome, weigh
+from scenarios.engine.outcome import JudgedCell, Outcome, weigh
 from scenarios.engine.progress import progress
 from scenarios.engine.scenario import Scenario
 from scenarios.engine.show import consoles, pick_strategy, say_json
@@ -45,6 +46,7 @@ async def matrix_and_show(
         raise unknown("provider", provider, PROVIDERS)
     path = find_config(config_path)
     config = load_config(path)
+    own = path.resolve() == OWN_CONFIG.resolve()
     names = strategies or list(config.strategies) or [pick_strategy(config, None)]
     plan = MatrixPlan(
         strategies=tuple(dict.fromkeys(pick_strategy(config, name) for name in names)),
@@ -58,15 +60,14 @@ async def matrix_and_show(
         jobs=jobs or max(1, _cores() // 2),
         fresh=fresh,
         keep=keep,
+        expected=read_expected() if own else ALL_VALID,
     )
-    own = path.resolve() == OWN_CONFIG.resolve()
-    expected = read_expected() if own else ALL_VALID
     console, aside = consoles()
     folder = plan.folder()
     with progress(aside, "matrix") as watch:
         results = await run_matrix(plan, folder, watch)
         watch("drawing the charts")
-        outcome = weigh(plan, folder, results, expected)
+        outcome = weigh(plan, folder, results)
         write_outputs(folder, outcome)
     if as_json:
         say_json(outcome)
@@ -111,10 +112,14 @@ def show(console: Console, folder: Path, outcome: Outcome) -> None:
 def remarks(outcome: Outcome) -> Iterator[tuple[str, list[str]]]:
     """Headings and lines: what differs, what proved nothing, what broke, what nobody expected."""
     broken = [one for one in outcome.cells if one.result.validity is Validity.INVALID]
-    stray = outcome.in_state(NOT_EXPECTED)
+    stray = outcome.in_state(State.NOT_EXPECTED)
     for title, cells, words in (
-        ("Not as expected", outcome.in_state(DIFFERS), _difference),
-        ("Proved nothing; call again to run these once more", outcome.in_state(UNKNOWN), _doubt),
+        ("Not as expected", outcome.in_state(State.DIFFERS), _difference),
+        (
+            "Proved nothing; call again to run these once more",
+            outcome.in_state(State.UNKNOWN),
+            _doubt,
+        ),
         ("Broken promises, with their reports", broken, _report),
         ("Not in the expected table, so nothing was compared", stray, _stray),
     ):

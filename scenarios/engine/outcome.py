@@ -1,9 +1,7 @@
 """What came of a matrix: every cell beside what was expected of it, and one exit status.
 
-A cell is in one of four states. *As expected* and *differs* come from the expected table; *not
-expected* is a cell that the table does not name, which fails nothing; *unknown* is one that proved
-nothing, whatever was expected. The status is 1 if any cell differs, else 2 if any is unknown,
-else 0.
+A cell is in one of four states (`results/expectation.py`). The status is 1 if any cell differs,
+else 2 if any is unknown, else 0.
 """
 
 from collections import defaultdict
@@ -14,24 +12,23 @@ from msgspec import Struct
 
 from results.charts.matrix import Tile
 from results.charts.price import PricedCell
+from results.expectation import State
 from results.verdict import Validity
 from scenarios.engine.cells import CellResult
-from scenarios.engine.expected import Expected
 from scenarios.engine.matrix import MatrixPlan
 from scenarios.engine.plan import own_version
 
 FORMAT_VERSION = 1
-AS_EXPECTED, DIFFERS, NOT_EXPECTED, UNKNOWN = "as expected", "differs", "not expected", "unknown"
 
 
 class JudgedCell(Struct, frozen=True, kw_only=True):
     """A result, what was expected ("" when the table does not say), and how the two differ."""
 
     result: CellResult
-    state: str
+    state: State
     expected: str
     differences: tuple[str, ...]
-    report: str  # its path; "" where the run was not kept
+    report: str  # its path; "" where no run came to its end
 
     @property
     def found(self) -> str:
@@ -54,7 +51,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     cells: tuple[JudgedCell, ...]
     exit_status: int
 
-    def in_state(self, *states: str) -> list[JudgedCell]:
+    def in_state(self, *states: State) -> list[JudgedCell]:
         """The cells in one of these states."""
         return [cell for cell in self.cells if cell.state in states]
 
@@ -62,8 +59,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     def counts(self) -> str:
         """`36 cells: 35 as expected, 1 differs`."""
         told = (
-            f"{len(found)} {state}"
-            for state in (AS_EXPECTED, DIFFERS, UNKNOWN, NOT_EXPECTED)
+            f"{len(found)} {state.value}"
+            for state in (State.AS_EXPECTED, State.DIFFERS, State.UNKNOWN, State.NOT_EXPECTED)
             if (found := self.in_state(state))
         )
         return f"{len(self.cells)} cell{'s' * (len(self.cells) > 1)}: {', '.join(told)}"
@@ -111,11 +108,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
         ]
 
 
-def weigh(
-    plan: MatrixPlan, folder: Path, results: Sequence[CellResult], expected: Expected
-) -> Outcome:
-    """Hold every result against the table."""
-    cells = tuple(_judged(folder, result, expected) for result in results)
+def weigh(plan: MatrixPlan, folder: Path, results: Sequence[CellResult]) -> Outcome:
+    """Hold every result against the expected table."""
+    cells = tuple(_judged(plan, folder, result) for result in results)
     states = {cell.state for cell in cells}
     return Outcome(
         format_version=FORMAT_VERSION,
@@ -126,19 +121,17 @@ def weigh(
         providers=plan.providers,
         seeds=plan.seeds,
         cells=cells,
-        exit_status=1 if DIFFERS in states else 2 if UNKNOWN in states else 0,
+        exit_status=1 if State.DIFFERS in states else 2 if State.UNKNOWN in states else 0,
     )
 
 
-def _judged(folder: Path, result: CellResult, expected: Expected) -> JudgedCell:
-    wanted = expected.of(result.cell)
-    differences = wanted.differences(result) if wanted else ()
-    state = DIFFERS if differences else AS_EXPECTED if wanted else NOT_EXPECTED
+def _judged(plan: MatrixPlan, folder: Path, result: CellResult) -> JudgedCell:
+    wanted = plan.expected.of(result.cell)
     return JudgedCell(
         result=result,
-        state=state if result.proved else UNKNOWN,
+        state=plan.expected.state_of(result),
         expected=wanted.words if wanted else "",
-        differences=differences,
+        differences=wanted.differences(result) if wanted else (),
         report=str(folder / result.run / "report.html") if result.run else "",
     )
 
@@ -166,4 +159,6 @@ def _tile(cells: Sequence[JudgedCell]) -> Tile:
     }[worst]
     if len(alike) < len(results):
         words += f" in {len(alike)} of {len(results)}"
-    return Tile(validity=worst, words=words, differs=any(one.state == DIFFERS for one in cells))
+    return Tile(
+        validity=worst, words=words, differs=any(one.state is State.DIFFERS for one in cells)
+    )

@@ -16,6 +16,7 @@ from results.charts import ALL_CHARTS, draw_charts
 from results.checker import judge
 from results.junit import write_junit
 from results.latency import series
+from results.measures import take_measures, write_measures
 from results.report import write_report
 from results.run_folder import RunFolder
 from results.summary import latency_chart, markdown_summary, verdict_table
@@ -122,6 +123,7 @@ def write_outputs(
     draw_charts(bundle, verdict, timelines, folder.charts, charts)
     write_report(folder, verdict, timelines)
     write_junit(folder.junit, [(verdict, timelines)])
+    write_measures(folder.measures, take_measures(bundle))
     deliveries = [one for one in bundle.history.deliveries if one.intent.topic == "orders/paid"]
     start_ns = min((one.intent.intended_ns for one in deliveries), default=0)
     folder.summary.write_text(

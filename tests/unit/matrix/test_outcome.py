@@ -40,6 +40,7 @@ def plan(tmp_path: Path, **changes: object) -> MatrixPlan:
         "config": load_config(OWN_CONFIG),
         "runs": tmp_path,
         "jobs": 1,
+        "expected": TABLE,
     }
     return MatrixPlan(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -57,7 +58,7 @@ def result(
 
 
 def weighed(tmp_path: Path, *results: CellResult, **changes: object) -> Outcome:
-    return weigh(plan(tmp_path, **changes), tmp_path, results, TABLE)
+    return weigh(plan(tmp_path, **changes), tmp_path, results)
 
 
 GUILTY, INNOCENT = (

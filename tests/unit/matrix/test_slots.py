@@ -6,13 +6,16 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from results.errors import ConfigError, HarnessError
 from results.run_folder import RunFolder
 from results.verdict import Validity
+from scenarios.engine import disk
 from scenarios.engine.cells import Cell, CellResult
 from scenarios.engine.config import OWN_CONFIG, load_config
+from scenarios.engine.expected import ALL_VALID, Expectation, Expected
 from scenarios.engine.matrix import MatrixPlan, run_matrix
 from scenarios.engine.scenario import Scenario
 from scenarios.engine.show import heal_and_show
@@ -28,7 +31,10 @@ answer = json.loads((here / "answers.json").read_text())[given["--strategy"]]
 with (here / "asked").open("a") as asked:
     asked.write(given["--strategy"] + "\\n")
 run = pathlib.Path(given["--runs"], f"run-{{time.time_ns()}}")
-run.mkdir(parents=True)
+(run / "logs").mkdir(parents=True)
+(run / "manifest.json").write_bytes((here / "manifest.json").read_bytes())
+for name in ("history-0.jsonl", "wire.jsonl", "logs/web-0.log", "verdict.json", "report.html"):
+    (run / name).write_text(name)
 verdict = {{"run_id": run.name, "scenario": sys.argv[4], "title": "", "sentence": "s",
     "strategy": given["--strategy"], "provider": given["--provider"], "seed": int(given["--seed"]),
     "validity": "valid", **answer.get("verdict", {{}})}}
@@ -65,6 +71,7 @@ def children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Children:
     script.parent.mkdir()
     script.write_text(CHILD.format(python=sys.executable))
     script.chmod(0o755)
+    (script.parent / "manifest.json").write_bytes(msgspec.json.encode(manifest_of()))
     monkeypatch.setattr(sys, "executable", str(script))
     return Children(script.parent)
 
@@ -118,13 +125,14 @@ async def test_wrong_input_ends_the_matrix(tmp_path: Path, children: Children) -
 
 
 async def whole(
-    tmp_path: Path, *strategies: str, **changes: bool
+    tmp_path: Path, *strategies: str, expected: Expected = ALL_VALID, **changes: int
 ) -> tuple[dict[str, CellResult], list[str]]:
     """The results by strategy, and what a person was told."""
     plan = MatrixPlan(
         strategies=strategies, scenarios={"storm": ("storm", Scenario(title="t"))},
         providers=("honours",), seeds=(1,), config_path=OWN_CONFIG,
-        config=load_config(OWN_CONFIG), runs=tmp_path, jobs=2, **changes,
+        config=load_config(OWN_CONFIG), runs=tmp_path,
+        expected=expected, **{"jobs": 2, **changes},  # type: ignore[arg-type]
     )  # fmt: skip
     told: list[str] = []
     results = await run_matrix(plan, tmp_path / "m", told.append)
@@ -135,12 +143,24 @@ def kept(tmp_path: Path) -> set[str]:
     return {str(path.relative_to(tmp_path / "m")) for path in tmp_path.glob("m/slot-*/run-*")}
 
 
+def slim(tmp_path: Path, result: CellResult) -> bool:
+    """Whether only small files of a run are left; all of them are there otherwise."""
+    folder = RunFolder(tmp_path / "m" / result.run)
+    left = {path.name for path in folder.path.iterdir()}
+    small, large = {"manifest.json", "verdict.json", "report.html"}, {"wire.jsonl", "logs"}
+    assert left in (small, small | large | {"history-0.jsonl"})
+    assert folder.read_manifest().history_kept is (left != small)
+    return left == small
+
+
 async def test_only_what_proved_nothing_is_run_again(tmp_path: Path, children: Children) -> None:
     children.answer(right=RIGHT, wrong=WRONG, open=OPEN, broken={"status": 255, "speaks": False})
     first, _ = await whole(tmp_path, "right", "wrong", "open", "broken")
     assert sorted(children.asked()) == ["broken", "open", "right", "wrong"]
-    assert kept(tmp_path) >= {first["wrong"].run, first["open"].run}
-    assert first["right"].run == ""
+    assert kept(tmp_path) >= {first[name].run for name in ("right", "wrong", "open")}
+    assert [slim(tmp_path, first[name]) for name in ("right", "wrong", "open")] == [
+        True, False, False,
+    ]  # fmt: skip
 
     children.answer(open=RIGHT, broken=WRONG)
     second, told = await whole(tmp_path, "right", "wrong", "open", "broken")
@@ -148,7 +168,7 @@ async def test_only_what_proved_nothing_is_run_again(tmp_path: Path, children: C
     assert "ran 4 of the cells" in told[0]
     assert second["wrong"] == first["wrong"]
     assert second["open"].validity is Validity.VALID
-    assert kept(tmp_path) == {second["wrong"].run, second["broken"].run}
+    assert kept(tmp_path) == {result.run for result in second.values()}
 
     await whole(tmp_path, "right", "wrong", "open", "broken")
     assert children.asked() == []
@@ -161,6 +181,37 @@ async def test_fresh_forgets_and_keep_keeps(tmp_path: Path, children: Children) 
     again, _ = await whole(tmp_path, "right", keep=True, fresh=True)
     assert children.asked() == ["right", "right"]
     assert kept(tmp_path) == {again["right"].run} != {first["right"].run}
+    assert not slim(tmp_path, again["right"])
+
+
+async def test_a_guilty_cell_is_slim_where_it_is_expected_or_nobody_said_what_is(
+    tmp_path: Path, children: Children
+) -> None:
+    children.answer(wrong=WRONG, right=RIGHT)
+    guilty = Expectation(frozenset({"A8", "A10"}))
+    table = Expected({("wrong", "storm", ""): guilty, ("right", "storm", ""): guilty})
+    found, _ = await whole(tmp_path, "wrong", "right", expected=table)
+    assert slim(tmp_path, found["wrong"])
+    assert not slim(tmp_path, found["right"])  # valid, and that is what nobody expected
+    stray, _ = await whole(tmp_path, "wrong", expected=Expected({}), fresh=True)
+    assert slim(tmp_path, stray["wrong"])
+
+
+async def test_a_matrix_stops_before_the_disk_is_full_and_goes_on_later(
+    tmp_path: Path, children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children.answer(first=RIGHT, second=RIGHT)
+    asked = iter([disk.FREE_MIN_BYTES, disk.FREE_MIN_BYTES - 1])
+    with monkeypatch.context() as patched:
+        patched.setattr(disk, "places", lambda runs: (("runs", runs),))
+        patched.setattr(disk, "free_bytes", lambda _path: next(asked))
+        with pytest.raises(ExceptionGroup) as stopped:
+            await whole(tmp_path, "first", "second", jobs=1)
+    assert stopped.group_contains(HarnessError, match=r"Only 1023 MiB are free on the disk of")
+    assert children.asked() == ["first"]
+
+    await whole(tmp_path, "first", "second")
+    assert children.asked() == ["second"]
 
 
 async def test_a_matrix_of_which_nothing_ran_is_the_harness_at_fault(

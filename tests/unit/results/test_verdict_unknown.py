@@ -148,6 +148,15 @@ def test_shed_orders_are_a_doubt_and_a_higher_threshold_removes_it() -> None:
     assert check(with_thresholds(world.bundle(), shed_orders=2)).exit_status == 0
 
 
+def test_a_trace_that_ends_before_the_run_proves_nothing() -> None:
+    world = clean_world(3)
+    world.end()
+    assert check(world.bundle()).exit_status == 0
+    world.connection_ends(at_ms=9_000, replica="", event="trace-full")
+    (doubt,) = check(world.bundle()).doubts
+    assert doubt.cause == "trace-full"
+
+
 def test_thresholds_that_are_switched_off_raise_no_doubt() -> None:
     bundle = with_thresholds(
         ended(late, asked_faults={"crash:blind": 1}),
