@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
+from cluster.foreign import allowed
 from cluster.journal import Journal
 from cluster.postgres import Postgres
 from results.errors import OnceproofError
@@ -17,8 +19,8 @@ from scenarios.engine.show import consoles, say_json
 Finding = tuple[str, bool, str]
 
 
-async def examine(config_path: Path | None, *, as_json: bool) -> int:
-    """Check Python, configuration, Postgres and the browser for the report; 255 if a run cannot."""
+async def examine(config_path: Path | None, database_url: str | None, *, as_json: bool) -> int:
+    """Check Python, configuration, Postgres and a database given; 255 if a run cannot."""
     findings: list[Finding] = [
         ("python", sys.version_info >= (3, 11), f"{sys.version.split()[0]} (3.11 or newer)"),
         configuration(config_path),
@@ -26,12 +28,14 @@ async def examine(config_path: Path | None, *, as_json: bool) -> int:
         ("disk", (free := shutil.disk_usage(tempfile.gettempdir()).free) > 1 << 30,
          f"{free >> 30} GiB free for temporary files (1 GiB or more)"),
     ]  # fmt: skip
+    if database_url is not None:
+        findings.append(await database(database_url))
     if as_json:
         say_json([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in findings])
     else:
         table = Table(box=None, show_header=False)
         for what, ok, detail in findings:
-            table.add_row("[green]ok[/green]" if ok else "[red]no[/red]", what, detail)
+            table.add_row("[green]ok[/green]" if ok else "[red]no[/red]", what, Text(detail))
         consoles()[0].print(table)
     return 0 if all(ok for _, ok, _ in findings) else 255
 
@@ -43,6 +47,14 @@ def configuration(path: Path | None) -> Finding:
         return "config", True, f"{load_config(found).service.name} ({found.name})"
     except OnceproofError as error:
         return "config", False, str(error)
+
+
+async def database(url: str) -> Finding:
+    """Does the user's database answer, and does it permit its use?"""
+    try:
+        return "database", True, f"{(await allowed(url)).described} permits its use"
+    except OnceproofError as error:
+        return "database", False, str(error)
 
 
 async def postgres() -> Finding:
