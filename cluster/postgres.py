@@ -4,16 +4,19 @@ The data lies in a temporary folder of its own, because the user that runs the s
 when we are root) must be able to reach it; the journal knows that folder and the process, so that
 `heal` can remove both. It listens on 127.0.0.1 only, on a free port, without a unix socket and
 without a password: any user of this machine can reach it while the run lasts, and it holds test
-data only.
+data only. It inherits no variable of ours but those that find its libraries: what runs as another
+user shows its environment to that user's other processes. Its log tells what it does and never
+what it is told: statements, values and the details of errors stay out of it (a flight's SQLSTATE
+is in the trace of the wire).
 
 Durability is real: fsync, full_page_writes and synchronous_commit are on and written down in
 `settings`, since a proof about COMMIT is worth nothing without them. A database given by the user
-is only ever used to create a database of our own in it, which `stop` drops again.
+must permit it (`cluster.foreign`), and is only ever used to create a database of our own beside
+it, which `stop` drops again.
 """
 
 import asyncio
 import contextlib
-import os
 import re
 import secrets
 import shutil
@@ -29,6 +32,7 @@ import asyncpg
 import psutil
 
 from cluster.family import all_gone
+from cluster.foreign import allowed
 from cluster.journal import RUN_VARIABLE, Journal
 from cluster.ports import free_port
 from cluster.postgres_binaries import Binaries, find_binaries
@@ -47,7 +51,11 @@ _CONFIGURATION = {
     "deadlock_timeout": "200ms",
     "dynamic_shared_memory_type": "mmap",  # in the data folder: nothing stays in /dev/shm
     "log_line_prefix": "'%m [%p] %a %x '",
-    "log_min_messages": "warning",
+    "log_min_messages": "log",  # errors name values: "invalid input syntax for …"
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",  # no DETAIL, CONTEXT, QUERY
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
     "log_lock_waits": "on",
     "timezone": "'UTC'",
 }
@@ -66,6 +74,7 @@ _REPORTED = (
 )
 _START_SECONDS = 30.0
 _STOP_SECONDS = 8.0
+_CLOSE_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 _PORT_TRIES = 3
 
@@ -114,7 +123,7 @@ class Postgres:
                 "give it a role with CREATEDB, or choose another name"
             ) from error
         finally:
-            await connection.close()
+            await connection.close(timeout=_CLOSE_SECONDS)
         if self._process is None:
             self._created.append(name)
         return _with_database(self._admin_dsn, name)
@@ -148,18 +157,15 @@ class Postgres:
         self._process = await self._again()
 
     @classmethod
-    async def _external(cls, dsn: str) -> Self:
-        try:
-            connection = await _connect(dsn)
-        except (OSError, asyncpg.PostgresError, TimeoutError, ValueError) as error:
-            raise ClusterError(
-                f"the database {_without_password(dsn)} refuses: {error}; "
-                "check that it runs and that the URL's host, port, user and password are right"
-            ) from error
-        await connection.close()
-        server = cls(dsn=dsn, provider=f"external {_without_password(dsn)}", version="")
+    async def _external(cls, given: str) -> Self:
+        url = await allowed(given)
+        server = cls(dsn=url.dsn, provider=f"external {url.described}", version="")
         server.dsn = await server.fresh_database(f"onceproof_{secrets.token_hex(6)}")
-        await server._read_settings()
+        try:
+            await server._read_settings()
+        except BaseException:
+            await server.stop()
+            raise
         return server
 
     @classmethod
@@ -231,7 +237,7 @@ class Postgres:
                 list(_REPORTED),
             )
         finally:
-            await connection.close()
+            await connection.close(timeout=_CLOSE_SECONDS)
         self.settings = {row["name"]: row["value"] for row in rows}
         self.version = self.settings.get("server_version", self.version).split()[0]
 
@@ -242,7 +248,7 @@ class Postgres:
             try:
                 await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
             finally:
-                await connection.close()
+                await connection.close(timeout=_CLOSE_SECONDS)
 
 
 def _launch(
@@ -258,7 +264,7 @@ def _launch(
             group=binaries.group,
             extra_groups=[] if binaries.user is not None else None,
             cwd=data,
-            env={**os.environ, RUN_VARIABLE: owner},
+            env=binaries.environment(**{RUN_VARIABLE: owner}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -281,7 +287,7 @@ async def _ready(dsn: str, process: subprocess.Popen[bytes], data: Path, log: Pa
             try:
                 found = await connection.fetchval("SELECT current_setting('data_directory')")
             finally:
-                await connection.close()
+                await connection.close(timeout=_CLOSE_SECONDS)
             if Path(found) == data:
                 return
         await asyncio.sleep(_POLL_SECONDS)
@@ -330,10 +336,3 @@ def _port_taken(log: Path) -> bool:
 
 def _with_database(dsn: str, name: str) -> str:
     return urlunsplit(urlsplit(dsn)._replace(path=f"/{quote(name)}"))
-
-
-def _without_password(dsn: str) -> str:
-    parts = urlsplit(dsn)
-    place = parts.netloc.rpartition("@")[2]
-    user = f"{parts.username}@" if parts.username else ""
-    return urlunsplit(parts._replace(netloc=f"{user}{place}", query=""))

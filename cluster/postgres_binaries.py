@@ -27,6 +27,8 @@ from pathlib import Path
 from results.errors import ClusterError
 
 _PROBE_SECONDS = 20
+# What finds tools and libraries, and by what a matrix that was killed finds its processes.
+_INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "ONCEPROOF_MATRIX")
 _UNSHARE = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
 _SYSTEM_PATTERNS = (
     "/usr/lib/postgresql/*/bin",
@@ -64,6 +66,7 @@ class Binaries:
                 group=self.group,
                 extra_groups=[] if self.user is not None else None,
                 cwd="/",
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=timeout_seconds,
@@ -77,6 +80,10 @@ class Binaries:
             last = (done.stderr or done.stdout).strip().splitlines()[-3:]
             raise ClusterError(f"{tool} failed ({done.returncode}): {' / '.join(last)}")
         return done.stdout
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The variables of a tool: what it needs, and nothing of what else we were told."""
+        return {name: os.environ[name] for name in _INHERITED if name in os.environ} | more
 
     @property
     def fingerprint(self) -> str:

@@ -267,7 +267,8 @@ class Processes:
             session = self._session
             while session is not None:
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-                    async with session.get(spec.url + spec.ready_path) as answer:
+                    url = spec.url + spec.ready_path
+                    async with session.get(url, allow_redirects=False) as answer:
                         if answer.status == 200:
                             break
                 await asyncio.sleep(_PROBE_EVERY_SECONDS)

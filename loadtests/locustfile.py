@@ -3,7 +3,9 @@
 Here `-u` is the most bursts in flight, not a number of customers, and `-r` is how fast that cap is
 reached; how many orders come in a second is `--rate`, an open model. The other options say how
 many orders, how many copies of each under which ids, and from which seed. They stand in the web
-form too. The shared secret comes from an environment variable, never from the command line.
+form too. The shared secret comes from an environment variable, never from the command line. Hosts
+other than this machine are refused, unless `--allow-host` names them: that is read once, at the
+start of each process, and nothing that comes in by the web form changes it.
 
 A run with `--orders` ends by itself when every order and its retries are done; `-t`, Ctrl-C or the
 web UI's Stop end it earlier: what is in flight is answered, waiting retries are given up. With
@@ -22,6 +24,7 @@ import gevent
 from locust import events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
+from loadtests.hosts import read_hosts, require_allowed
 from loadtests.recorder import Recorder
 from loadtests.schedule import Schedule, SwarmOptions
 from loadtests.traffic import Mix
@@ -44,7 +47,11 @@ def add_options(parser: Any) -> None:
         "-u is the most bursts in flight and -r how fast that cap is reached; "
         "the arrivals are --rate, however slow the service is.",
     )
-    add = group.add_argument
+
+    def add(name: str, *, form: bool = True, **more: Any) -> None:
+        # A group of argparse's knows nothing of Locust's web form.
+        group.add_argument(name, **more).include_in_web_ui = form
+
     history = f"loadtests-history/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     add("--orders", type=int, default=0, help="How many orders; 0: until stopped")
     add("--rate", type=float, default=20.0, help="Orders per second (Poisson)")
@@ -71,9 +78,22 @@ def add_options(parser: Any) -> None:
     add("--rotate-ids", type=int, default=0, help="1: each retry comes under a new webhook id")
     add("--rotate-after", type=int, default=0, help="Orders until the next secret signs; 0: never")
     add("--targets", default="", help="name=url,name=url: replicas; default: --host alone")
-    add("--secret-from", default="SHOPIFY_SHARED_SECRET", help="Variable with the shared secret")
-    add("--extend-while", default="", help="Send more orders as long as this file is there")
-    add("--history", default=history, help="Folder for the history, a file per process")
+    add(
+        "--allow-host", default="", form=False,
+        help="Hosts that may be sent to beside this machine: exact names, with commas",
+    )  # fmt: skip
+    add(
+        "--secret-from", default="SHOPIFY_SHARED_SECRET", form=False,
+        help="Variable with the shared secret",
+    )  # fmt: skip
+    add(
+        "--extend-while", default="", form=False,
+        help="Send more orders as long as this file is there",
+    )  # fmt: skip
+    add(
+        "--history", default=history, form=False,
+        help="Folder for the history, a file per process",
+    )  # fmt: skip
 
 
 def read_options(environment: Any) -> SwarmOptions:
@@ -86,6 +106,7 @@ def read_options(environment: Any) -> SwarmOptions:
     targets = tuple((name, url.rstrip("/")) for name, _, url in named)
     if not targets and environment.host:
         targets = (("service", environment.host.rstrip("/")),)
+    require_allowed((url for _, url in targets), getattr(environment, "allowed_hosts", frozenset()))
     secret = os.environ.get(given.secret_from, "")
     if not secret:
         raise ValueError(f"set the variable {given.secret_from} to the shared secret")
@@ -123,6 +144,10 @@ def read_options(environment: Any) -> SwarmOptions:
 def prepare(environment: Any, **_: Any) -> None:
     """Refuse impossible options before anything starts; let workers tell the master."""
     given = environment.parsed_options
+    try:
+        environment.allowed_hosts = read_hosts(given.allow_host)
+    except ValueError as error:
+        raise SystemExit(f"onceproof: {error}") from None
     if isinstance(environment.runner, MasterRunner):
         environment.runner.register_message(DONE, worker_done)
     # A master on a machine of its own needs no secret; the one of --processes has that of all.

@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 import uvloop
 from aiohttp import web
+from structlog.tracebacks import ExceptionDictTransformer
 
 from service.app import App
 from service.database import apply_schema_when_reachable, close_pool, open_pool
@@ -163,7 +164,8 @@ def _configure_logs(role: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            # Without the values of variables: among them are secrets and customers' data.
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

@@ -60,7 +60,7 @@ class Server:
         row = await self._connection.fetchrow(
             "SELECT pid, backend_start, coalesce(state, '') AS state, xact_start,"
             " backend_xid::text AS xid FROM pg_stat_activity"
-            " WHERE pid = $1 AND backend_type = 'client backend'",
+            " WHERE pid = $1 AND backend_type = 'client backend' AND datname = current_database()",
             pid,
         )
         if row is None:
@@ -95,8 +95,14 @@ class Server:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def terminate(self, pid: int) -> bool:
-        """End a backend as an administrator does."""
-        return bool(await self._connection.fetchval("SELECT pg_terminate_backend($1)", pid))
+        """End a backend of this database, never another's, as an administrator does."""
+        return bool(
+            await self._connection.fetchval(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid = $1 AND datname = current_database()",
+                pid,
+            )
+        )
 
 
 @contextlib.asynccontextmanager

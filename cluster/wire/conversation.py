@@ -8,11 +8,14 @@ that word has come it is predicted from the text of what was sent.
 import asyncio
 import time
 from collections import deque
+from typing import TypeVar
 
 from cluster.wire import protocol
 from cluster.wire.flight import Flight, is_step, writes
-from cluster.wire.statements import Statements
+from cluster.wire.statements import FLIGHT_MAX, KEYS_MAX, Statements
 from results.records import ConnectionTrace, StatementTrace
+
+_Item = TypeVar("_Item")
 
 
 class Conversation:
@@ -105,8 +108,11 @@ class Conversation:
         if kind == ord("Z"):
             self.statements.ready()
             return True
-        if kind == ord("t"):
-            self.statements.parameter_types(payload)
+        if kind in b"tS":
+            if kind == ord("t"):
+                self.statements.parameter_types(payload)
+            else:
+                self.statements.session_parameter(payload)
             return False
         if kind == ord("K"):
             self.backend_pid = int.from_bytes(payload[:4], "big")
@@ -144,7 +150,8 @@ class Conversation:
             self._transaction_keys.clear()
             self._wrote = False
         else:
-            self._transaction_keys.update(flight.keys)
+            if len(self._transaction_keys) < KEYS_MAX:
+                self._transaction_keys.update(flight.keys)
             self._wrote = self._wrote or any(map(writes, flight.sql))
         self.progress.set()
 
@@ -160,10 +167,15 @@ class Conversation:
         """What is stored of a flight."""
         return StatementTrace(
             replica=self.replica, connection=self.number, backend_pid=self.backend_pid,
-            flight=flight.number, sql=tuple(flight.sql), parameters=tuple(flight.parameters),
+            flight=flight.number, sql=_some(flight.sql), parameters=_some(flight.parameters),
             keys=tuple(dict.fromkeys(flight.keys)), received_ns=flight.received_ns,
             forwarded_ns=flight.forwarded_ns, replied_ns=flight.replied_ns,
             returned_ns=flight.returned_ns, state_before=flight.state_before,
-            state_after=flight.state_after, tags=tuple(flight.tags), sqlstate=flight.sqlstate,
+            state_after=flight.state_after, tags=_some(flight.tags), sqlstate=flight.sqlstate,
             hold_id=flight.hold_id,
         )  # fmt: skip
+
+
+def _some(items: list[_Item]) -> tuple[_Item, ...]:
+    """The first ones, and the last: a COMMIT stands at the end."""
+    return (*items[:FLIGHT_MAX], *items[FLIGHT_MAX:][-1:])

@@ -20,6 +20,7 @@ from results.records import HoldTrace
 
 LEASE_MAX_SECONDS = 60.0
 RULES_MAX = 1_000
+SHOWN_MAX = 20  # the last statements of a parked flight, and ids of a connection, that are told
 
 
 @dataclass(slots=True)
@@ -126,7 +127,7 @@ class Gates:
             hold_id=f"hold-{next(self._numbers)}", rule_id=rule.rule_id,
             replica=conversation.replica, connection=conversation.number,
             backend_pid=conversation.backend_pid, point=rule.point,
-            parked_ns=time.monotonic_ns(), sql=tuple(flight.sql),
+            parked_ns=time.monotonic_ns(), sql=tuple(flight.sql[-SHOWN_MAX:]),
             keys=tuple(sorted(conversation.keys)), others_in_flight=others_in_flight,
         )  # fmt: skip
         flight.hold_id = park.hold_id

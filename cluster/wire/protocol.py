@@ -16,7 +16,7 @@ HEADER = struct.Struct("!cI")
 SYNC = b"S\x00\x00\x00\x04"
 FLUSH = b"H\x00\x00\x00\x04"
 # Server messages whose payload the wire reads, and those it must at least notice.
-READ_TYPES = frozenset(b"ZCEKt")
+READ_TYPES = frozenset(b"ZCEKtS")
 SCANNED = READ_TYPES | frozenset(b"IsG")
 COPY_IN, DATA_ROW, PORTAL_SUSPENDED = b"GDs"
 COPY_OR_LAST = frozenset(b"dcfpX")  # client messages that are passed on as they come

@@ -3,10 +3,15 @@
 Values are redacted before they reach memory that is written: a bind value or literal is kept only
 if it is an order id of the traffic (18 digits that begin with 91) or a UUID (webhook and event
 ids). Everything else becomes its size. Ids inside a longer text (JSON, a composed key) are named
-beside it, and the text itself is not kept.
+beside it, and the text itself is not kept. Comments are dropped, names are kept.
+
+A literal that is cut off one character early shows all that comes after it, so a statement is read
+token by token, by the rules of Postgres' own scanner. Where a server may read it in two ways (a
+backslash before a quote, once a session had `standard_conforming_strings` off), or where the text
+is not UTF-8, what follows is taken for a literal.
 
 Limits: ids are looked for in the first `SCAN_MAX_BYTES` of a value or statement; what lies beyond
-is never stored.
+is never stored. A UUID that is a secret cannot be told from one of the traffic.
 """
 
 import re
@@ -14,21 +19,36 @@ import struct
 import uuid
 from functools import lru_cache
 
-ORDER_ID = r"91\d{16}"
+ORDER_ID = r"91[0-9]{16}"
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 KEY = re.compile(rf"(?<![0-9a-f])(?:{ORDER_ID}|{UUID})(?![0-9a-f])")
 WHOLE_KEY = re.compile(rf"(?:{ORDER_ID}|{UUID})\Z")
-# Tokens that hide others come first: a quote in a comment opens no literal. Whatever is not
-# closed (a statement cut at SCAN_MAX_BYTES, or a wrong one) reaches to the end of the text.
-TOKEN = re.compile(
-    r"(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))"
-    r'|(?P<name>"(?:[^"]|"")*(?:"|\Z))'
-    r"|(?P<dollar>(?<![\w$])\$(?P<tag>[^\W\d]\w*|)\$.*?(?:\$(?P=tag)\$|\Z))"
-    r"|(?P<escape>(?<!\w)[Ee]'(?:[^'\\]|''|\\.)*(?:'|\Z))"
-    r"|(?P<text>'(?:[^']|'')*(?:'|\Z))"
-    r"|(?P<number>(?<![\w$])\.?\d[\w.]*)",
-    re.DOTALL,
+
+# Postgres' scan.l: every byte from 128 up is a letter, and a word may have $ within.
+_WORD = r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+"
+_TAG = r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+"
+_NUMBER = r"(?:0[xX][0-9A-Fa-f_]++|\.?[0-9][0-9_.]*+(?:[Ee][+-]?[0-9][0-9_]*+)?)"
+_COMMENT = r"--[^\n\r]*+"
+_ESCAPED = r"(?:[^'\\]|''|\\.|\\\Z)*+"
+# Two literals with a new line between them are one: the second is read as the first began.
+_CONTINUED = rf"'(?:[ \t\f\v]|{_COMMENT})*+[\n\r](?:[ \t\f\v\n\r]|{_COMMENT}[\n\r])*+'"
+# Whatever is not closed (a statement cut at SCAN_MAX_BYTES, or a wrong one) reaches to the end.
+_TOKEN = (
+    # All that neither is a literal nor may begin one, in one piece.
+    rf"(?P<plain>(?:(?![Ee]'){_WORD}|\$[0-9]++|[^'\"$./0-9A-Za-z_\x80-\U0010ffff-]++|-(?!-)"
+    rf"|/(?!\*)|\.(?![0-9])|\$(?!(?:{_TAG})?\$|[0-9]))++)"
+    rf"|(?P<comment>{_COMMENT})"
+    r"|(?P<block>/\*)"
+    r'|(?P<name>"(?:[^"]|"")*+")'
+    r'|(?P<unclosed>".*\Z)'
+    rf"|(?P<dollar>\$(?P<tag>(?:{_TAG})?)\$)"
+    rf"|(?P<escape>[Ee]'{_ESCAPED}(?:{_CONTINUED}{_ESCAPED})*+(?:'|\Z))"
+    rf"|(?P<number>{_NUMBER}(?:(?![Ee]'){_WORD})?)"
 )
+_STRICT = re.compile(rf"{_TOKEN}|(?P<text>'(?:[^']|'')*+(?:'|\Z))", re.DOTALL)
+_LOOSE = re.compile(rf"{_TOKEN}|(?P<text>'(?:[^'\\]|''|\\[^']|\\\Z)*+(?:'|\\'.*\Z|\Z))", re.DOTALL)
+_NESTED = re.compile(r"/\*|\*/")
+_HIDDEN, _HIDDEN_NUMBER, _BROKEN = "‹…›", "‹n›", "\ufffd"
 SCAN_MAX_BYTES = 1 << 16
 SQL_MAX_CHARACTERS = 4_000
 CACHED_MAX_CHARACTERS = 4_000
@@ -37,33 +57,59 @@ INT8, UUID_TYPE, UNKNOWN = 20, 2950, 0
 Shown = tuple[str, tuple[str, ...]]  # what may be stored, and the keys that were in it
 
 
-def redact_sql(sql: str) -> Shown:
-    """The statement without its literals and comments, and the keys that stood in it."""
-    return _cached_sql(sql) if len(sql) <= CACHED_MAX_CHARACTERS else _redact_sql(sql)
+def redact_sql(sql: str, *, loose: bool = False) -> Shown:
+    """The statement without its literals and comments, and the keys that stood in it.
+
+    `loose` is for a session whose server may take a backslash for an escape in any literal.
+    """
+    return (_cached_sql if len(sql) <= CACHED_MAX_CHARACTERS else _redact_sql)(sql, loose)
 
 
-def _redact_sql(sql: str) -> Shown:
-    keys: list[str] = []
-
-    def replace(match: re.Match[str]) -> str:
-        token = match.group()
-        match match.lastgroup:
-            case "comment":
-                return " "
-            case "name":
-                return token
-            case kind:
-                bare = token.strip("'")
-                if WHOLE_KEY.match(bare):
-                    keys.append(bare)
-                    return token
-                keys.extend(KEY.findall(token))
-                return "‹n›" if kind == "number" else "‹…›"
-
-    return TOKEN.sub(replace, sql[:SCAN_MAX_BYTES])[:SQL_MAX_CHARACTERS], tuple(keys)
+def _redact_sql(sql: str, loose: bool) -> Shown:
+    whole = sql[:SCAN_MAX_BYTES]
+    readable, broken, rest = whole.partition(_BROKEN)
+    shown, keys = [], []
+    at = 0
+    while at < len(readable):
+        match = (_LOOSE if loose else _STRICT).match(readable, at)
+        assert match is not None  # every character begins some token
+        token, kind, at = match.group(), match.lastgroup, match.end()
+        match kind:
+            case "plain" | "name":
+                shown.append(token)
+                continue
+            case "comment" | "block":
+                at = at if kind == "comment" else _comment_end(readable, at)
+                shown.append(" ")
+                continue
+            case "dollar":
+                close = readable.find(token, at)
+                end = len(readable) if close < 0 else close + len(token)
+                token, at = token + readable[at:end], end
+        bare = token.strip("'")
+        if WHOLE_KEY.match(bare):
+            shown.append(token)
+            keys.append(bare)
+        else:
+            shown.append(_HIDDEN_NUMBER if kind == "number" else _HIDDEN)
+            keys += KEY.findall(token)
+    if broken:
+        shown.append(_HIDDEN)
+        keys += KEY.findall(rest)
+    return "".join(shown)[:SQL_MAX_CHARACTERS], tuple(keys)
 
 
 _cached_sql = lru_cache(maxsize=1024)(_redact_sql)
+
+
+def _comment_end(sql: str, at: int) -> int:
+    """Where a block comment ends that began before `at`: they nest."""
+    depth = 1
+    for mark in _NESTED.finditer(sql, at):
+        depth += 1 if mark.group() == "/*" else -1
+        if not depth:
+            return mark.end()
+    return len(sql)
 
 
 def redact_value(shape: int, value: bytes | None, type_oid: int = UNKNOWN) -> Shown:

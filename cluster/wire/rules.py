@@ -51,7 +51,7 @@ class OpenConnection(Struct, frozen=True, kw_only=True):
     backend_pid: int
     state: str  # I, T or E
     in_flight: bool
-    keys: tuple[str, ...]
+    keys: tuple[str, ...]  # a few of them
 
 
 class WireState(Struct, frozen=True, kw_only=True):

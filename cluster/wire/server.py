@@ -18,7 +18,7 @@ import msgspec
 from cluster.wire import protocol
 from cluster.wire.connection import HOLD_MAX_SECONDS, Connection, Streams
 from cluster.wire.frames import read_frame, write_frame
-from cluster.wire.gates import Gates
+from cluster.wire.gates import SHOWN_MAX, Gates
 from cluster.wire.port import Port
 from cluster.wire.rules import OpenConnection, Park, Rule, WireState
 from cluster.wire.trace import FLUSH_SECONDS, Trace
@@ -266,7 +266,8 @@ class WireServer:
             connections=tuple(
                 OpenConnection(
                     replica=port.replica, connection=one.number, backend_pid=talk.backend_pid,
-                    state=talk.state, in_flight=talk.in_flight, keys=tuple(sorted(talk.keys)),
+                    state=talk.state, in_flight=talk.in_flight,
+                    keys=tuple(sorted(talk.keys)[:SHOWN_MAX]),
                 )
                 for port in self._ports.values()
                 for one in port.connections

@@ -2,7 +2,8 @@
 
 The types of parameters come from Parse or, where the driver leaves them to the server, from the
 ParameterDescription that answers its Describe. A message that cannot be read passes unread: the
-server is the one who complains.
+server is the one who complains. Of a flight of very many statements the values are kept of the
+first `FLIGHT_MAX`, and the first `KEYS_MAX` ids.
 """
 
 import struct
@@ -14,6 +15,8 @@ from cluster.wire.flight import Flight
 from cluster.wire.redaction import redact_sql, redact_value
 
 NAMES_MAX = 10_000
+FLIGHT_MAX = 1_000  # statements of one flight whose values are kept
+KEYS_MAX = 10_000  # ids of one flight
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class Statements:
         # Statements whose Describe is unanswered; None stands for a Sync: an error before it
         # leaves all that come before it unanswered.
         self._described: deque[Prepared | None] = deque()
+        self._loose = False  # a backslash in any literal may be an escape: see redaction
 
     def read(self, flight: Flight, messages: list[protocol.Message]) -> list[tuple[int, str]]:
         """Add to a flight what its messages execute; (index in `messages`, SQL) of each."""
@@ -55,8 +59,9 @@ class Statements:
             if portal is not None:
                 flight.simple = kind == ord("Q")
                 flight.sql.append(portal.sql)
-                flight.keys.extend(portal.keys)
-                flight.parameters.append(portal.values)
+                if len(flight.keys) < KEYS_MAX:
+                    flight.keys.extend(portal.keys)
+                flight.parameters.append(portal.values if len(flight.sql) <= FLIGHT_MAX else ())
                 executed.append((index, portal.sql))
         return executed
 
@@ -64,6 +69,12 @@ class Statements:
         """The server's ParameterDescription: it answers the oldest Describe."""
         if self._described and (prepared := self._described.popleft()) is not None:
             prepared.types = protocol.read_types(payload)
+
+    def session_parameter(self, payload: bytes) -> None:
+        """The server's ParameterStatus; from the first word that it may be so, it stays so."""
+        name, at = protocol.cstring(payload, 0)
+        if name == "standard_conforming_strings" and payload[at:].rstrip(b"\0") != b"on":
+            self._loose = True
 
     def ready(self) -> None:
         """The server's ReadyForQuery: nothing before its Sync will be answered any more."""
@@ -75,14 +86,14 @@ class Statements:
         match chr(kind):
             case "Q":
                 self._described.append(None)
-                sql, keys = redact_sql(protocol.cstring(content, 5)[0])
+                sql, keys = redact_sql(protocol.cstring(content, 5)[0], loose=self._loose)
                 return Portal(sql, keys)
             case "S" | "F":
                 self._described.append(None)
             case "P":
                 name, sql, types = protocol.read_parse(content)
                 _bound(self._prepared)
-                self._prepared[name] = Prepared(*redact_sql(sql), types)
+                self._prepared[name] = Prepared(*redact_sql(sql, loose=self._loose), types)
             case "D" if content[5:6] == b"S":
                 self._described.append(self._named(protocol.cstring(content, 6)[0]))
             case "B":

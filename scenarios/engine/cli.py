@@ -4,6 +4,7 @@ Heavy modules are imported inside the commands, so that `onceproof --help` answe
 Results go to standard output, everything else to standard error; `--json` gives one JSON document.
 """
 
+import os
 import random
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 
 import click
 
+from results.errors import ConfigError
 from scenarios.engine.exits import interruptible, mapped
 
+DATABASE_VARIABLE = "ONCEPROOF_DATABASE_URL"
 CONFIG = click.option(
     "--config", type=click.Path(path_type=Path), help="onceproof.toml of the service (default: "
     "./onceproof.toml, else the service that ships with onceproof).",
@@ -23,9 +26,28 @@ RUNS = click.option(
 )  # fmt: skip
 SEED = click.option("--seed", type=int, help="Every random choice comes from it; printed.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+def private_url(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
+    """The URL, kept from our children; ConfigError for a password where any user can read it."""
+    source = context.get_parameter_source(option.name or "")
+    if given and source is click.core.ParameterSource.COMMANDLINE:
+        from cluster.foreign import has_password
+
+        if has_password(given):
+            raise ConfigError(
+                "A password on the command line is shown to every user of this machine. Put the "
+                f"URL into the variable {DATABASE_VARIABLE} and leave --database-url out."
+            )
+    os.environ.pop(DATABASE_VARIABLE, None)
+    return given or None
+
+
 DATABASE = click.option(
-    "--database-url", envvar="ONCEPROOF_DATABASE_URL", help="A Postgres of yours, without TLS: a "
-    "database is created on it for the run and dropped again (default: one of our own).",
+    "--database-url", envvar=DATABASE_VARIABLE,
+    callback=private_url,
+    help="A Postgres of yours, without TLS: if the database named permits it, another one is "
+    "created beside it for the run and dropped again (default: one of our own).",
 )  # fmt: skip
 PROVIDER = click.option(
     "--provider", type=click.Choice(["honours", "ignores"]), default="honours", show_default=True,
@@ -69,6 +91,7 @@ def demo(seed: int | None, runs: Path | None) -> int:
     """
     from scenarios.engine.demo import demonstrate
 
+    os.environ.pop(DATABASE_VARIABLE, None)  # not used here, so no child shall inherit it
     return interruptible(demonstrate(chosen(seed), runs_root(runs)))
 
 
@@ -255,13 +278,14 @@ def heal(runs: Path | None, as_json: bool) -> int:
 
 @cli.command()
 @CONFIG
+@DATABASE
 @RUNS
 @JSON
-def doctor(config: Path | None, runs: Path | None, as_json: bool) -> int:
+def doctor(config: Path | None, database_url: str | None, runs: Path | None, as_json: bool) -> int:
     """Check that this machine has what a run needs, and say what to do where it has not."""
     from scenarios.engine.doctor import examine
 
-    return interruptible(examine(config, runs_root(runs), as_json=as_json))
+    return interruptible(examine(config, database_url, runs_root(runs), as_json=as_json))
 
 
 def chosen(seed: int | None) -> int:

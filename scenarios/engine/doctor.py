@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
+from cluster.foreign import allowed
 from cluster.journal import Journal
 from cluster.postgres import Postgres
 from results.errors import OnceproofError
@@ -17,20 +19,24 @@ from scenarios.engine.show import consoles, say_json
 Finding = tuple[str, bool, str]
 
 
-async def examine(config_path: Path | None, runs: Path, *, as_json: bool) -> int:
-    """Check Python, configuration, Postgres and the disks; 255 if a run cannot be."""
+async def examine(
+    config_path: Path | None, database_url: str | None, runs: Path, *, as_json: bool
+) -> int:
+    """Check Python, configuration, Postgres, the disks and a database given; 255: no run can be."""
     findings: list[Finding] = [
         ("python", sys.version_info >= (3, 11), f"{sys.version.split()[0]} (3.11 or newer)"),
         configuration(config_path),
         await postgres(),
         *(disk(what, path) for what, path in places(runs)),
     ]
+    if database_url is not None:
+        findings.append(await database(database_url))
     if as_json:
         say_json([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in findings])
     else:
         table = Table(box=None, show_header=False)
         for what, ok, detail in findings:
-            table.add_row("[green]ok[/green]" if ok else "[red]no[/red]", what, detail)
+            table.add_row("[green]ok[/green]" if ok else "[red]no[/red]", what, Text(detail))
         consoles()[0].print(table)
     return 0 if all(ok for _, ok, _ in findings) else 255
 
@@ -49,6 +55,14 @@ def disk(what: str, path: Path) -> Finding:
     free = free_bytes(path)
     words = f"{size(free)} free for {what} in {path} ({size(FREE_MIN_BYTES)} or more)"
     return "disk", free >= FREE_MIN_BYTES, words
+
+
+async def database(url: str) -> Finding:
+    """Does the user's database answer, and does it permit its use?"""
+    try:
+        return "database", True, f"{(await allowed(url)).described} permits its use"
+    except OnceproofError as error:
+        return "database", False, str(error)
 
 
 async def postgres() -> Finding:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -48,7 +48,7 @@ class RunPlan:
     provider: str
     seed: int
     runs: Path
-    database_url: str | None = None  # somebody's server; None: one of our own
+    database_url: str | None = field(default=None, repr=False)  # somebody's server; None: ours
     slos: tuple[str, ...] = ()
     search: bool = False  # add the short directed search through the wire
 

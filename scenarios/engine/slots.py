@@ -60,7 +60,7 @@ class Slot:
         finally:
             await _end(process)
         seconds = time.monotonic() - begun
-        said = errors.decode(errors="replace").strip().rpartition("\n")[2]
+        said = _last_words(errors.decode(errors="replace").strip())
         if process.returncode == USAGE:
             raise ConfigError(said.removeprefix("onceproof: "))
         verdict = _verdict(cell, output, process.returncode)
@@ -69,6 +69,12 @@ class Slot:
             return CellResult.failed(cell, why, seconds=seconds)
         run = str((self.runs / verdict.run_id).relative_to(self._matrix))
         return CellResult.of(cell, verdict, seconds=seconds, run=run)
+
+
+def _last_words(said: str) -> str:
+    """The child's last message, which may have several lines; else its last line."""
+    _, ours, message = f"\n{said}".rpartition("\nonceproof: ")
+    return f"onceproof: {message}" if ours else said.rpartition("\n")[2]
 
 
 def slot_folders(runs: Path, matrix: str = "matrix-*") -> list[Path]:

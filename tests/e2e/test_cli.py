@@ -73,7 +73,7 @@ def test_a_broken_config_names_file_line_key_and_expectation(
     ("arguments", "variables", "expected"),
     [
         ([], {"ONCEPROOF_PG_BIN": "/nowhere/bin"}, "/nowhere/bin"),
-        (["--database-url", "postgresql://me:hush@127.0.0.1:1/x"], {}, "127.0.0.1:1"),
+        ([], {"ONCEPROOF_DATABASE_URL": "postgresql://me:hush@127.0.0.1:1/x"}, "127.0.0.1:1"),
     ],
 )
 def test_a_machine_that_cannot_run_it_is_status_255_and_one_sentence(
@@ -87,6 +87,22 @@ def test_a_machine_that_cannot_run_it_is_status_255_and_one_sentence(
     assert "hush" not in done.stderr + done.stdout
     debugged = onceproof("--debug", "run", "distinct_ids", *runs, *arguments, **variables)
     assert "Traceback" in debugged.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "url"),
+    [
+        ("run", "postgresql://me:hush@127.0.0.1:1/x"),
+        ("doctor", "postgresql://127.0.0.1:1/x?password=hush"),
+    ],
+)
+def test_a_password_on_the_command_line_is_refused(command: str, url: str) -> None:
+    arguments = ["distinct_ids"] if command == "run" else []
+    done = onceproof(command, *arguments, "--database-url", url)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (254, False)
+    assert "ONCEPROOF_DATABASE_URL" in done.stderr
+    assert "hush" not in done.stderr + done.stdout
 
 
 def test_a_scenario_file_that_raises_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections import Counter, defaultdict
 from dataclasses import replace
 
+import psutil
 import pytest
 from aiohttp import web
 
@@ -86,6 +87,31 @@ async def test_a_body_cut_short_behind_a_200_is_no_acknowledgement(
     honest(history, sink)
     assert history.outcomes(1) == {Outcome.INFO}
     assert history.outcomes(2) == {Outcome.OK}
+
+
+async def test_a_huge_answer_is_read_to_its_end_and_kept_nowhere(
+    sink: Sink, plan: SwarmPlan
+) -> None:
+    chunk, chunks = b"." * (1 << 20), 80
+    resident = []
+
+    async def flood(request: web.Request, _attempt: int) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(chunk) * chunks)})
+        await response.prepare(request)
+        for _ in range(chunks):
+            await response.write(chunk)
+        resident.append(psutil.Process(swarm.pid).memory_info().rss >> 20)
+        return response
+
+    sink.answer = flood
+    log = plan.history.parent / "locust.log"
+    swarm = await Swarm.start(replace(plan, orders=1), secret=SECRET, log=log, environment={})
+    try:
+        await swarm.wait(timeout_seconds=60)
+    finally:
+        await swarm.stop()
+    assert read(plan.history).outcomes() == {Outcome.OK}
+    assert max(resident) < 2 * chunks, "MiB: two answers were kept"
 
 
 async def test_five_seconds_are_for_the_whole_request(sink: Sink, plan: SwarmPlan) -> None:

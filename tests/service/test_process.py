@@ -166,6 +166,42 @@ async def test_two_relay_processes_ship_every_row_and_stop(
     assert len(provider.calls) == 50 or relay == "poll_ship_mark"
 
 
+async def test_no_secret_and_no_body_is_in_the_log_of_what_was_unforeseen(service_dsn: str) -> None:
+    connection = await asyncpg.connect(service_dsn)
+    await connection.execute("CREATE ROLE guest SUPERUSER LOGIN")
+    dsn = service_dsn.replace("postgres@", "guest:hushhush@")
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with (
+            _process("web", **_web(dsn, port)) as process,
+            aiohttp.ClientSession() as http,
+            asyncio.timeout(30),
+        ):
+            await _until(http, f"{url}/readyz", 200)
+            await connection.execute("ALTER ROLE guest NOLOGIN")
+            ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            await connection.fetchval(f"{ended} WHERE usename = 'guest'")
+            status = 503  # as long as the pool meets connections that were just cut
+            while status == 503:
+                async with http.post(url + PAID, data=order(), headers=headers(order())) as reply:
+                    status = reply.status
+            process.terminate()
+            said, complaints = await process.communicate()
+    finally:
+        await connection.execute("DROP ROLE guest")
+        await connection.close()
+    assert status == 500
+    assert b"not permitted to log in" in said
+    for hidden in (
+        b"hushhush",
+        SECRET,
+        headers(order())["X-Shopify-Hmac-Sha256"].encode(),
+        b"10.50",
+    ):
+        assert hidden not in said + complaints
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

