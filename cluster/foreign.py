@@ -73,6 +73,15 @@ def has_password(url: str) -> bool:
     return parts.password is not None or "password=" in parts.query or "@" in behind
 
 
+def passwords(url: str) -> tuple[str, ...]:
+    """The password of a URL, as it stands there and as it is meant."""
+    try:
+        written = urlsplit(url).password
+    except ValueError:
+        return ()
+    return (written, unquote(written)) if written else ()
+
+
 async def allowed(given: str) -> ForeignUrl:
     """The database of a URL, if it permits its use; ConfigError or ClusterError if not."""
     url = ForeignUrl.read(given)

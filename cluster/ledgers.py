@@ -109,7 +109,9 @@ class LedgerReader:
                     f"{', '.join(lacking)}: it must be a SELECT of {', '.join(COLUMNS[name])}."
                 )
             self._checked.add(name)
-        return list(await connection.fetch(sql))
+        # By a cursor: a query that returns too much must not fill the memory first.
+        cursor = await connection.cursor(sql)
+        return list(await cursor.fetch(ROWS_MAX + 1))
 
     async def _read(self, reason: str) -> Snapshot:
         if self._connection is None or self._connection.is_closed():

@@ -44,7 +44,7 @@ class ProcessSpec:
     name: str
     role: str
     command: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)  # secrets, too
     url: str = ""  # "" for a role that listens to nobody: ready as soon as it runs
     ready_path: str = ""
     folder: Path | None = None  # the working directory; None: ours
@@ -96,9 +96,10 @@ class Processes:
         grace_seconds: float = 5.0,
         ready_seconds: float = 20.0,
         on_event: Callable[[ProcessEvent], None] | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         self._journal = journal
-        self._logs = ChildLogs(log_folder)
+        self._logs = ChildLogs(log_folder, secrets)
         self._backoff_seconds = backoff_seconds
         self._grace_seconds = grace_seconds
         self._ready_seconds = ready_seconds
@@ -221,13 +222,9 @@ class Processes:
             )
         record = self._journal.spawned(spec.name, process.pid)
         replica = Replica(
-            name=spec.name,
-            role=spec.role,
-            identity=f"pid:{process.pid}:{record.created_at_seconds:.2f}",
-            url=spec.url,
-            restarts=supervised.restarts,
-            ready=False,
-        )
+            name=spec.name, role=spec.role, url=spec.url, restarts=supervised.restarts,
+            identity=f"pid:{process.pid}:{record.created_at_seconds:.2f}", ready=False,
+        )  # fmt: skip
         incarnation = _Incarnation(replica, process, time.monotonic())
         supervised.current = incarnation
         self._tell(spec.name, "started", replica.identity)

@@ -198,6 +198,9 @@ def attend(environment: Any, swarm: Swarm) -> None:
     while True:
         gevent.sleep(0.05)
         schedule.shed_late()
+        if swarm.recorder.full and not schedule.stopped:
+            logger.error("onceproof: the history is as long as it may be; no more orders are sent")
+            swarm.stop()
         if time.monotonic() - synced >= SYNC_SECONDS:
             # In a thread: an fsync may take long, and the next burst is due meanwhile.
             gevent.get_hub().threadpool.apply(swarm.recorder.sync)
@@ -215,7 +218,7 @@ def attend(environment: Any, swarm: Swarm) -> None:
         shed=schedule.shed,
     )
     swarm.ended.set()
-    if not schedule.stopped:
+    if swarm.recorder.full or not schedule.stopped:
         conclude(environment)
 
 

@@ -2,7 +2,8 @@
 
 The intents of a whole burst are one `write(2)` before its first byte leaves: whatever kills this
 process afterwards, the attempts are on record and read as `info`. A completion is one write each.
-The file is fsynced by a timer (`sync`, called by whoever owns the clock), not per record.
+The file is fsynced by a timer (`sync`, called by whoever owns the clock), not per record. It says
+when it is `full`; what is under way then is recorded all the same.
 """
 
 import os
@@ -15,6 +16,8 @@ import msgspec
 
 from results.records import Completion, GeneratorEnd, Intent, Outcome
 
+HISTORY_MAX_BYTES = 4 << 30  # some ten million deliveries
+ERROR_MAX_CHARACTERS = 300
 DEFINITE_FAILURES = frozenset({400, 401, 404, 413})
 
 
@@ -25,6 +28,12 @@ class Recorder:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._lock = threading.Lock()
+        self._bytes = os.fstat(self._file).st_size
+
+    @property
+    def full(self) -> bool:
+        """True when the file has reached its limit: nothing more should be begun."""
+        return self._bytes > HISTORY_MAX_BYTES
 
     def intend(self, intents: Iterable[Intent]) -> None:
         """Record a burst before its first byte."""
@@ -48,7 +57,7 @@ class Recorder:
                     done_ns=time.monotonic_ns(),
                     outcome=outcome,
                     status=status,
-                    error=error,
+                    error=error and error[:ERROR_MAX_CHARACTERS],
                 )
             )
             + b"\n"
@@ -73,6 +82,7 @@ class Recorder:
 
     def _write(self, content: bytes) -> None:
         with self._lock:
+            self._bytes += len(content)
             view = memoryview(content)
             while view:
                 view = view[os.write(self._file, view) :]

@@ -6,6 +6,7 @@ types (400), and only then the strategy. Bad input never reaches the database an
 unforeseen is a 500 with its traceback in the log.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -23,6 +24,7 @@ from service.webhook import BODY_LIMIT_BYTES, RefusedError, Webhook, authenticat
 
 MAX_IN_FLIGHT = 1024
 READY_TIMEOUT_SECONDS = 2.0
+BODY_TIMEOUT_SECONDS = 10.0  # twice what the sender waits for all of it
 
 log = structlog.get_logger()
 
@@ -128,7 +130,10 @@ class App:
         if (request.content_length or 0) > BODY_LIMIT_BYTES:
             raise RefusedError(413, "the body is over 1 MiB")
         try:
-            body = await request.read()
+            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+                body = await request.read()
+        except TimeoutError:
+            raise RefusedError(408, "the body did not come") from None
         except web.HTTPRequestEntityTooLarge:
             raise RefusedError(413, "the body is over 1 MiB") from None
         except (web.RequestPayloadError, ValueError):

@@ -6,19 +6,21 @@ by itself and moves the status one way only: pending, then either paid or cancel
 
 import asyncpg
 
+from service.database import ACQUIRE_TIMEOUT_SECONDS
 from service.strategies import Answer
 from service.webhook import Webhook
 
 
 async def insert_pending(webhook: Webhook, pool: asyncpg.Pool) -> Answer:
     """orders/create may come after the others: it never changes an order that exists."""
-    await pool.execute(
-        "INSERT INTO orders (shop, order_id, status, total_price)"
-        " VALUES ($1, $2, 'pending', $3::text::numeric) ON CONFLICT DO NOTHING",
-        webhook.shop,
-        webhook.order_id,
-        webhook.total_price,
-    )
+    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+        await connection.execute(
+            "INSERT INTO orders (shop, order_id, status, total_price)"
+            " VALUES ($1, $2, 'pending', $3::text::numeric) ON CONFLICT DO NOTHING",
+            webhook.shop,
+            webhook.order_id,
+            webhook.total_price,
+        )
     return Answer(200, "order known")
 
 
@@ -27,13 +29,14 @@ async def cancel_unless_paid(webhook: Webhook, pool: asyncpg.Pool) -> Answer:
 
     A paid one stays paid: it is on its way, and giving the money back is another process.
     """
-    tag = await pool.execute(
-        "INSERT INTO orders (shop, order_id, status, total_price)"
-        " VALUES ($1, $2, 'cancelled', $3::text::numeric)"
-        " ON CONFLICT (shop, order_id) DO UPDATE SET status = 'cancelled', updated_at = now()"
-        " WHERE orders.status <> 'paid'",
-        webhook.shop,
-        webhook.order_id,
-        webhook.total_price,
-    )
+    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+        tag = await connection.execute(
+            "INSERT INTO orders (shop, order_id, status, total_price)"
+            " VALUES ($1, $2, 'cancelled', $3::text::numeric)"
+            " ON CONFLICT (shop, order_id) DO UPDATE SET status = 'cancelled', updated_at = now()"
+            " WHERE orders.status <> 'paid'",
+            webhook.shop,
+            webhook.order_id,
+            webhook.total_price,
+        )
     return Answer(200, "order cancelled" if tag == "INSERT 0 1" else "order already paid")

@@ -2,13 +2,13 @@
 
 One reader task sorts what comes: answers by id, parks by rule, ends by connection. Every call has
 a deadline. When the stream breaks, `lost` is set and every call raises HarnessError: a run that
-has lost its wire proves nothing.
+has lost its wire proves nothing. Of what nobody asks for, the oldest is forgotten.
 """
 
 import asyncio
 import contextlib
 import itertools
-from collections import defaultdict
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -19,6 +19,8 @@ from results.errors import ClusterError, HarnessError
 
 __all__ = ["Park", "Rule", "Wire", "WireState"]
 CALL_SECONDS = 10.0
+PARKS_MAX = 1_000  # of all rules, not yet asked for
+ENDS_MAX = 10_000
 
 
 class Wire:
@@ -30,7 +32,7 @@ class Wire:
         self._writer = writer
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
-        self._parks: dict[str, asyncio.Queue[Park]] = defaultdict(asyncio.Queue)
+        self._parks: deque[Park] = deque(maxlen=PARKS_MAX)
         self._ends: dict[tuple[str, int], int] = {}
         self._changed = asyncio.Condition()
         self._reading = asyncio.create_task(self._read())
@@ -67,8 +69,11 @@ class Wire:
     async def next_park(self, rule_id: str, *, timeout_seconds: float) -> Park | None:
         """The next flight that this rule parked; None at the deadline."""
         try:
-            async with asyncio.timeout(timeout_seconds):
-                return await self._parks[rule_id].get()
+            async with asyncio.timeout(timeout_seconds), self._changed:
+                while (park := self._first_park(rule_id)) is None:
+                    await self._changed.wait()
+                self._parks.remove(park)
+                return park
         except TimeoutError:
             return None
 
@@ -111,6 +116,9 @@ class Wire:
         with contextlib.suppress(OSError, asyncio.CancelledError):
             await self._reading
 
+    def _first_park(self, rule_id: str) -> Park | None:
+        return next((park for park in self._parks if park.rule_id == rule_id), None)
+
     async def _call(self, what: str, **arguments: object) -> Any:
         if self.lost.is_set():
             raise HarnessError("The control of the wire was lost. Run again; see logs/wire.log.")
@@ -139,11 +147,14 @@ class Wire:
     async def _sort(self, frame: dict[str, Any]) -> None:
         match frame:
             case {"event": "park", "park": park}:
-                parked = msgspec.convert(park, Park)
-                self._parks[parked.rule_id].put_nowait(parked)
+                async with self._changed:
+                    self._parks.append(msgspec.convert(park, Park))
+                    self._changed.notify_all()
             case {"event": "eof", "replica": replica, "connection": connection, "at_ns": at_ns}:
                 async with self._changed:
                     self._ends[(replica, connection)] = at_ns
+                    if len(self._ends) > ENDS_MAX:
+                        self._ends.pop(next(iter(self._ends)))
                     self._changed.notify_all()
             case {"id": number}:
                 future = self._answers.get(number)

@@ -30,6 +30,7 @@ CONNECT_SECONDS = 5.0
 HELLO_SECONDS = 5.0
 CANCEL_TRIES = 50
 CANCEL_SECONDS = 0.05
+UNREAD_MAX_BYTES = 16 << 20
 
 
 class WireServer:
@@ -157,8 +158,12 @@ class WireServer:
                     "at_ns": record.at_ns})  # fmt: skip
 
     def _send(self, frame: object) -> None:
-        if self._controller is not None:
-            write_frame(self._controller, frame)
+        if self._controller is None:
+            return
+        write_frame(self._controller, frame)
+        if self._controller.transport.get_write_buffer_size() > UNREAD_MAX_BYTES:
+            log.error("the controller does not read what it is told: it is given up")
+            self._controller.transport.abort()
 
     async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -2,10 +2,14 @@
 
 Modes are named after what a caller experiences. Every mode but `down` makes the shipment first:
 "the effect happened, the answer did not arrive" is the case that no database transaction covers.
+A witness that has no room left ends itself: what it did not see must not be held against anybody,
+and a run without its witness is unknown.
 """
 
 import asyncio
 import hmac
+import logging
+import signal
 from collections import Counter
 from typing import Literal
 
@@ -17,6 +21,7 @@ from results.errors import HarnessError
 from results.records import Line
 
 BODY_MAX_BYTES = 1 << 20
+log = logging.getLogger(__name__)
 Mode = Literal["normal", "reply-lost", "error-after-effect", "slow", "down"]
 
 
@@ -76,6 +81,8 @@ class Witness:
                 wanted.shop, order_id, wanted.lines, request.headers.get("Idempotency-Key")
             )
         except HarnessError as error:
+            log.error("%s", error)
+            signal.raise_signal(signal.SIGTERM)
             return web.json_response({"error": str(error)}, status=507)
         if mode == "slow":
             await asyncio.sleep(self._control.slow_seconds)

@@ -1,8 +1,8 @@
 """What the witness remembers: every call in a file, before its answer; keys and effects in memory.
 
 A line is one `write(2)` to a file opened for appending, so a `kill -9` of the witness tears at
-most the last line. Memory is bounded by `EFFECTS_MAX`; beyond it the witness refuses, it does not
-forget: a forgotten key would be an invented duplicate.
+most the last line. Memory is bounded by `EFFECTS_MAX`, the file by `FILE_MAX_BYTES`; beyond them
+the witness is at its end, it does not forget: a forgotten key would be an invented duplicate.
 """
 
 import os
@@ -17,6 +17,7 @@ from results.errors import HarnessError
 from results.records import Line, ProviderCall, ProviderReply, Record
 
 EFFECTS_MAX = 1_000_000  # some 300 MB
+FILE_MAX_BYTES = 1 << 30
 Order = tuple[str, int]
 
 
@@ -29,13 +30,17 @@ class Store:
         self._by_key: dict[str, str] = {}
         self._effects: dict[Order, list[str]] = defaultdict(list)
         self._count = 0
+        self._bytes = os.fstat(self._file).st_size
 
     def ship(
         self, shop: str, order_id: int, lines: tuple[Line, ...], key: str | None
     ) -> tuple[str, str, bool]:
-        """Record one call; returns (call id, shipment id, whether it is a new shipment)."""
+        """Record one call; returns (call id, shipment id, whether it is a new shipment).
+
+        HarnessError when there is no room for more: then nothing was shipped.
+        """
         known = self._by_key.get(key) if key is not None and self._honours_keys else None
-        if known is None and self._count >= EFFECTS_MAX:
+        if self._bytes >= FILE_MAX_BYTES or (known is None and self._count >= EFFECTS_MAX):
             raise HarnessError("The witness is full. Use fewer orders in one run.")
         shipment = known or f"shipment-{uuid.uuid4().hex[:16]}"
         call_id = uuid.uuid4().hex
@@ -71,5 +76,6 @@ class Store:
 
     def _write(self, record: Record) -> None:
         line = msgspec.json.encode(record) + b"\n"
+        self._bytes += len(line)
         if os.write(self._file, line) != len(line):
             raise OSError("the witness's file took only part of a line: is the disk full?")

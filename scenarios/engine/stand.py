@@ -9,9 +9,11 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
+from cluster.child_logs import ChildLogs
+from cluster.foreign import passwords
 from cluster.journal import RUN_VARIABLE, Journal
 from cluster.ledgers import LedgerReader
 from cluster.ports import free_port
@@ -38,7 +40,7 @@ class Stand:
     folder: RunFolder
     journal: Journal
     postgres: Postgres
-    dsn: str
+    dsn: str = field(repr=False)
     wire: Wire
     wire_process: Child
     witness: Child
@@ -46,9 +48,9 @@ class Stand:
     place: Processes
     ledger: LedgerReader
     targets: dict[str, str]  # replica name -> base URL
-    secret: str
-    next_secret: str  # "" unless the scenario rotates it
-    token: str
+    secret: str = field(repr=False)
+    next_secret: str = field(repr=False)  # "" unless the scenario rotates it
+    token: str = field(repr=False)
 
 
 @asynccontextmanager
@@ -57,26 +59,30 @@ async def standing(plan: RunPlan, folder: RunFolder, watch: Watch) -> AsyncItera
     config, replicas = plan.config, plan.scenario.replicas
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(folder.journal))
+        token, secret = secrets.token_hex(16), secrets.token_hex(16)
+        next_secret = secrets.token_hex(16) if plan.scenario.traffic.rotate_after else ""
+        hidden = (token, secret, next_secret, *passwords(plan.database_url or ""))
+        logs = ChildLogs(folder.logs, hidden)
+        stack.callback(logs.blot)  # the last of all: nobody writes any more
         watch("starting Postgres")
         postgres = await Postgres.start(
             journal=journal, folder=folder.logs, external_dsn=plan.database_url
         )
         stack.push_async_callback(postgres.stop)
         watch(f"Postgres {postgres.version} from {postgres.provider}")
-        token, secret = secrets.token_hex(16), secrets.token_hex(16)
-        next_secret = secrets.token_hex(16) if plan.scenario.traffic.rotate_after else ""
         async with asyncio.TaskGroup() as tasks:  # one that fails ends the others
             starting_wire = tasks.create_task(start_wire(stack, postgres, folder, journal, token))
             starting_witness = tasks.create_task(
                 start_witness(stack, folder, journal, token, plan.provider)
             )
-            tasks.create_task(apply_schema(config, postgres.dsn, journal))
+            tasks.create_task(apply_schema(config, postgres.dsn, journal, logs))
         wire_process, witness = starting_wire.result(), starting_witness.result()
         wire = await Wire.connect(HOST, wire_process.port, token)
         stack.push_async_callback(wire.close)
         place = Processes(
             journal=journal,
             log_folder=folder.logs,
+            secrets=hidden,
             on_event=lambda event: watch(f"{event.replica} {event.what} {event.detail}"),
         )
         stack.push_async_callback(place.stop_all)
@@ -129,21 +135,23 @@ async def start_witness(
     return child
 
 
-async def apply_schema(config: ServiceConfig, dsn: str, journal: Journal) -> None:
+async def apply_schema(config: ServiceConfig, dsn: str, journal: Journal, logs: ChildLogs) -> None:
     """Run the service's own schema command against the fresh database."""
     command = config.schema_command()
     if not command:
         return
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=module_environment(
-                {config.service.database_from: dsn, RUN_VARIABLE: journal.owner}
-            ),
-            start_new_session=True,
-        )
+        with logs.open("schema") as output:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=module_environment(
+                    {config.service.database_from: dsn, RUN_VARIABLE: journal.owner}
+                ),
+                start_new_session=True,
+            )
     except OSError as error:
         raise ClusterError(
             f"The service's schema command {command[0]!r} cannot be started: {error.strerror}. "
@@ -151,7 +159,7 @@ async def apply_schema(config: ServiceConfig, dsn: str, journal: Journal) -> Non
         ) from None
     journal.spawned("schema", process.pid)
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), SCHEMA_SECONDS)
+        await asyncio.wait_for(process.wait(), SCHEMA_SECONDS)
     except TimeoutError:
         raise ClusterError(
             f"The service's schema command did not end within {SCHEMA_SECONDS:.0f} s. It is "
@@ -162,10 +170,9 @@ async def apply_schema(config: ServiceConfig, dsn: str, journal: Journal) -> Non
             process.kill()
             await process.wait()
     if process.returncode:
-        tail = output.decode(errors="replace").strip().splitlines()[-1:]
         raise ClusterError(
-            f"The service's schema command failed: {' '.join(tail)}. It is `schema` under "
-            "[service] in onceproof.toml."
+            f"The service's schema command failed: {logs.last_words('schema')}. It is `schema` "
+            "under [service] in onceproof.toml."
         )
 
 

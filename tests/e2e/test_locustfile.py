@@ -185,6 +185,31 @@ async def test_a_stopped_swarm_answers_what_is_in_flight_and_closes_its_history(
     assert len({intent.order_id for intent in history.intents}) == history.ends[0].sent_orders
 
 
+async def test_an_endless_swarm_ends_when_its_history_is_full(sink: Sink, plan: SwarmPlan) -> None:
+    small = plan.history.parent / "small.py"
+    small.write_text(
+        "from loadtests import recorder\n"
+        "recorder.HISTORY_MAX_BYTES = 20_000\n"
+        "from loadtests.locustfile import PaidWebhook\n"
+    )
+    _, _, *arguments = replace(plan, orders=0).arguments()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "locust", "-f", str(small), *arguments, cwd=ROOT,
+        env={**os.environ, "SHOPIFY_SHARED_SECRET": SECRET, "PYTHONPATH": str(ROOT)},
+        stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        _, errors = await asyncio.wait_for(process.communicate(), 60)
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    assert "no more orders are sent" in errors.decode()
+    history = read(plan.history)
+    honest(history, sink)
+    assert (plan.history / "history-0.jsonl").stat().st_size < 40_000
+
+
 async def test_two_processes_share_the_orders_and_send_no_id_twice(
     sink: Sink, plan: SwarmPlan
 ) -> None:

@@ -1,8 +1,10 @@
 """Whole runs, as a user makes them: real Postgres, real processes, a real swarm."""
 
 import asyncio
+import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -10,10 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 import pytest
 
+from loadtests.traffic import Mix
 from results.records import Thresholds
 from results.run_folder import RunFolder
 from results.verdict import Validity, Verdict
@@ -22,6 +26,8 @@ from scenarios.engine.catalog import load_scenario
 from scenarios.engine.config import OWN_CONFIG, load_config
 from scenarios.engine.plan import RunPlan
 from scenarios.engine.runner import run
+from scenarios.engine.show import write_outputs
+from tests.e2e.guarded import PASSWORD, guarded
 
 ROOT = Path(__file__).resolve().parents[2]
 CALM = Thresholds(overlapping_groups=20, lateness_p99_ms=None)
@@ -259,3 +265,49 @@ async def test_a_sleeper_wakes_and_nothing_ships_twice(tmp_path: Path) -> None:
 
     assert (verdict.validity, verdict.doubts) == (Validity.VALID, ())
     assert verdict.coverage.faults["freeze:in-transaction"].evidenced == 2
+
+
+async def test_no_secret_is_in_a_run_s_folder_nor_in_a_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    really_random = secrets.token_hex
+
+    def token_hex(size: int) -> str:
+        made.append(really_random(size))
+        return made[-1]
+
+    monkeypatch.setattr(secrets, "token_hex", token_hex)
+    lines: set[bytes] = set()
+
+    async def look() -> None:
+        while True:
+            for path in Path("/proc").glob("[0-9]*/cmdline"):  # noqa: ASYNC240 - no disk
+                with contextlib.suppress(OSError):
+                    lines.add(path.read_bytes())
+            await asyncio.sleep(0.2)
+
+    scenario = Scenario(
+        title="t", traffic=replace(SMALL, orders=120, rotate_after=40, mix=Mix(forged=0.2)),
+        faults=[Crash(at=InTransaction("reply-lost"), times=1)], needs=CALM,
+    )  # fmt: skip
+    async with guarded(tmp_path / "server") as url:
+        looking = asyncio.create_task(look())
+        asked = replace(plan(scenario, "article", tmp_path / "runs"), database_url=url)
+        folder, verdict = await run(asked, lambda _: None)
+        looking.cancel()
+    write_outputs(folder, verdict)
+
+    hidden = [one for one in made if len(one) == 32] + [PASSWORD, quote(PASSWORD, safe="")]
+    assert len(hidden) == 5
+    assert verdict.validity is Validity.INVALID
+    files = [path for path in folder.path.rglob("*") if path.is_file()]
+    assert {"wire.jsonl", "report.html", "junit.xml", "web-0.log"} <= {path.name for path in files}
+    started = b" ".join(lines)
+    assert all(
+        name in started for name in (b"locust", b"cluster.wire", b"cluster.witness", b"relay")
+    )
+    for secret in hidden:
+        assert secret.encode() not in started
+        for path in files:
+            assert secret.encode() not in path.read_bytes(), path.name

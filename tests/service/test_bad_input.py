@@ -22,6 +22,8 @@ from service_support import (
     start_app,
 )
 
+from service import app
+
 REQUESTS = 10_200
 PATHS = ("/webhooks/orders/paid", "/webhooks/orders/create", "/webhooks/orders/cancelled")
 # Never usable in the place of any required field of an order.
@@ -218,3 +220,19 @@ async def test_the_signature_covers_the_raw_bytes(service_dsn: str, provider: Fa
         assert await running.post(PATHS[0], rewritten, headers(escaped)) == 401
         where = "SELECT shop FROM orders WHERE order_id = $1"
         assert await running.pool.fetchval(where, ORDER_ID) == SHOP
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    service_dsn: str, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "BODY_TIMEOUT_SECONDS", 0.05)
+    async with start_app(service_dsn, provider, "insert_first") as running:
+        host, _, port = running.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = "\r\n".join(f"{name}: {text}" for name, text in headers(order()).items())
+        begin = f"POST {PATHS[0]} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n{head}\r\n\r\n"
+        writer.write(begin.encode() + b"{")
+        async with asyncio.timeout(10):
+            assert b" 408 " in await reader.readline()
+        writer.close()
+        assert (await running.counts())["log"] == 0

@@ -12,6 +12,9 @@ import aiohttp
 import msgspec
 import pytest
 
+from cluster.witness import store
+from cluster.witness.store import FILE_MAX_BYTES
+from results.errors import HarnessError
 from results.records import ProviderCall, ProviderReply
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,8 +58,19 @@ class Provider:
 
 
 @pytest.fixture
-async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Provider]:
+def used_bytes() -> int:
+    """What is in its file before it starts."""
+    return 0
+
+
+@pytest.fixture
+async def provider(
+    request: pytest.FixtureRequest, tmp_path: Path, used_bytes: int
+) -> AsyncIterator[Provider]:
     file = tmp_path / "witness.jsonl"
+    if used_bytes:
+        file.touch()
+        os.truncate(file, used_bytes)  # a hole: it takes no room on the disk
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "cluster.witness", "--port", "0", "--file", str(file),
         "--keys", getattr(request, "param", "honours"),
@@ -142,6 +156,26 @@ async def test_kill_9_loses_nothing_that_was_answered(provider: Provider) -> Non
     provider.process.kill()
     await provider.process.wait()
     assert [call.order_id for call in provider.calls()] == [ORDER + n for n in range(30)]
+
+
+@pytest.mark.parametrize("used_bytes", [FILE_MAX_BYTES])
+async def test_a_witness_without_room_ships_nothing_and_ends(provider: Provider) -> None:
+    assert (await provider.ship("k"))[0] == 507
+    assert await asyncio.wait_for(provider.process.wait(), 10) == 0
+    assert provider.file.stat().st_size == FILE_MAX_BYTES
+
+
+def test_a_store_is_full_of_effects_but_still_knows_its_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "EFFECTS_MAX", 1)
+    kept = store.Store(tmp_path / "witness.jsonl", honours_keys=True)
+    _, shipment, new = kept.ship("s", ORDER, (), "k")
+    assert new
+    with pytest.raises(HarnessError, match="full"):
+        kept.ship("s", ORDER + 1, (), "other")
+    assert kept.ship("s", ORDER, (), "k")[1:] == (shipment, False)
+    kept.close()
 
 
 async def test_control_and_effects_need_the_token(provider: Provider) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from loadtests import recorder
 from loadtests.recorder import Recorder, outcome_of
 from results.records import Completion, GeneratorEnd, Intent, Outcome
 
@@ -33,6 +34,23 @@ def intent(attempt_id: str) -> Intent:
         webhook_id="w", event_id="e", copy=0, attempt=1, authentic=True, target="web-0",
         lines=(), intended_ns=1,
     )  # fmt: skip
+
+
+def test_a_history_says_when_it_is_full_and_records_what_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "HISTORY_MAX_BYTES", 500)
+    kept = Recorder(tmp_path / "history")
+    kept.intend([intent("a.0.1")])
+    assert not kept.full
+    kept.intend([intent("a.1.1"), intent("a.2.1")])
+    assert kept.full
+    kept.complete("a.0.1", sent_ns=1, status=None, error="x" * 10_000)
+    lines = (tmp_path / "history").read_bytes().splitlines()
+    assert len(lines) == 4
+    last = READER.decode(lines[-1])
+    assert isinstance(last, Completion)
+    assert last.error == "x" * recorder.ERROR_MAX_CHARACTERS
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+"""Nothing that the wire and its controller keep for each other grows without end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cluster.wire import client, server
+from cluster.wire.client import Wire
+from cluster.wire.frames import write_frame
+from cluster.wire.server import WireServer
+from cluster.wire.trace import Trace
+
+
+@pytest.fixture
+async def control(tmp_path: Path) -> AsyncIterator[WireServer]:
+    control = WireServer("127.0.0.1:1", Trace(tmp_path / "wire.jsonl"), "token")
+    yield control
+    control.close()
+
+
+@pytest.fixture
+async def wire(control: WireServer) -> AsyncIterator[Wire]:
+    wire = await Wire.connect("127.0.0.1", await control.listen(0), "token")
+    yield wire
+    await wire.close()
+
+
+def parked(number: int, rule_id: str = "r") -> dict[str, object]:
+    park = {
+        "hold_id": f"hold-{number}", "rule_id": rule_id, "replica": "web-0", "connection": 1,
+        "backend_pid": 1, "point": "before", "parked_ns": 1, "sql": [], "keys": [],
+        "others_in_flight": 0,
+    }  # fmt: skip
+    return {"event": "park", "park": park}
+
+
+def ended(number: int) -> dict[str, object]:
+    return {"event": "eof", "replica": "web-0", "connection": number, "at_ns": number}
+
+
+async def test_parks_come_in_order_to_those_who_ask_for_their_rule(wire: Wire) -> None:
+    asked = asyncio.create_task(wire.next_park("b", timeout_seconds=5))
+    for number, rule_id in enumerate("aab"):
+        await wire._sort(parked(number, rule_id))
+    found = [await asked, *[await wire.next_park("a", timeout_seconds=5) for _ in range(2)]]
+    assert [park and park.hold_id for park in found] == ["hold-2", "hold-0", "hold-1"]
+    assert await wire.next_park("a", timeout_seconds=0.01) is None
+
+
+async def test_what_nobody_asks_for_is_forgotten_the_oldest_first(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "ENDS_MAX", 5)
+    for number in range(client.PARKS_MAX + 3):
+        await wire._sort(parked(number))
+    for number in range(8):
+        await wire._sort(ended(number))
+    first = await wire.next_park("r", timeout_seconds=1)
+    assert first is not None
+    assert first.hold_id == "hold-3"
+    assert await wire.wait_eof("web-0", 7, timeout_seconds=1) == 7
+    assert await wire.wait_eof("web-0", 2, timeout_seconds=0.01) is None
+
+
+async def test_a_controller_that_does_not_read_is_given_up(
+    control: WireServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "UNREAD_MAX_BYTES", 1 << 20)
+    port = await control.listen(0)
+    _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 10)
+    write_frame(writer, {"token": "token"})
+    async with asyncio.timeout(20):
+        while control._controller is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        sent = 0
+        while control._controller is not None:
+            control._send({"event": "x" * (1 << 16)})
+            sent += 1 << 16
+            await asyncio.sleep(0)
+    assert sent < 64 << 20
+    writer.close()
+    again = await Wire.connect("127.0.0.1", port, "token")
+    await again.close()
