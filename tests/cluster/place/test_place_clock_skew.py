@@ -73,7 +73,6 @@ async def test_answers_without_a_date_prove_nothing(
     assert [line.split(":")[0] for line in evidence.missing] == ["date", "date"]
 
 
-@needs_faketime
 async def test_a_clock_that_was_not_fooled_is_a_missing_proof(
     processes: Processes,
     context: FaultContext,

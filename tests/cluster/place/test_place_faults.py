@@ -189,7 +189,8 @@ async def test_an_oom_is_proved_by_the_kernels_own_count(
     fault = Oom(context, "oom-1", point, "web-0", park)
     evidence = await perform(fault)
     assert evidence.complete, evidence.missing
-    assert (evidence.facts["signal"], evidence.facts["oom_kills"]) == (9, 1)
+    assert evidence.facts["signal"] == 9
+    assert evidence.facts["oom_kills"] >= 1  # v2 counts the kill of the group once more
     assert "landed_in_transaction" not in evidence.facts
     if park is not None:
         assert evidence.facts["fate"] == "aborted"
