@@ -1,11 +1,11 @@
 """Finish what a dead runner left behind: processes, folders, a manifest that says "running".
 
 For each run folder whose runner is gone, its journal is read from the end to the beginning: the
-processes it names are thawed and killed, the folders it names are removed. A pid counts only with
-the start time that the journal has for it. Two more looks find what the journal missed, since a
-runner can die between starting a child and writing it down: processes that carry the run's folder
-in their environment, and processes that work inside one of its folders (a Postgres backend
-overwrites its environment, and leads a process group of its own).
+processes it names are thawed and killed, the folders and cgroups it names are removed. A pid
+counts only with the start time that the journal has for it. Two more looks find what the journal
+missed, since a runner can die between starting a child and writing it down: processes that carry
+the run's folder in their environment, and processes that work inside one of its folders (a Postgres
+backend overwrites its environment, and leads a process group of its own).
 
 Healing twice is healing once. Nothing stops it: what could not be done is listed in the report as
 still wrong, and the rest is done all the same. Nobody is healed while the runner lives, and a
@@ -26,7 +26,9 @@ import psutil
 
 from cluster.family import all_gone, lives
 from cluster.journal import MARKER, RUN_VARIABLE, read_journal
+from cluster.memory_group import group_of
 from cluster.postgres_template import release_shared_memory
+from cluster.skewed_clock import remove_shared_memory
 from results.records import Created, Spawned
 
 _SAME_START_SECONDS = 0.05
@@ -85,6 +87,8 @@ def _heal_run(folder: Path, report: HealReport) -> None:
             process = _same_process(record)
             if process is not None:
                 _end_family(record.name, process, report)
+            if process is not None or not psutil.pid_exists(record.pid):
+                remove_shared_memory(record.pid)
     for process in _strays(str(folder), claimed):
         _end_family(_name(process), process, report)
     for path in reversed(claimed):
@@ -177,6 +181,12 @@ def _name(process: psutil.Process) -> str:
 def _remove(path: Path, owner: str, report: HealReport) -> None:
     """Remove a folder that the run claimed; anything else is left and reported."""
     if not path.exists():
+        return
+    if group := group_of(path, owner):  # its name is its mark: a cgroup holds no file of ours
+        if group.remove():
+            report.removed.append(str(path))
+        else:
+            report.wrong.append(f"{path} is a cgroup that could not be removed: try again")
         return
     try:
         marker = path / MARKER

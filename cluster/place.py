@@ -24,6 +24,12 @@ class Replica:
     restarts: int
     ready: bool
 
+    @property
+    def pid(self) -> int | None:
+        """Its process on this machine; None for a container."""
+        kind, _, rest = self.identity.partition(":")
+        return int(rest.partition(":")[0]) if kind == "pid" else None
+
 
 @dataclass(frozen=True, slots=True)
 class Death:

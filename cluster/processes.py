@@ -7,7 +7,7 @@ replaced at once, as a rollout does. Each of these is told to `on_event`.
 
 Signals go to the whole process group, as the end of a container does; freezing stops the group,
 its sockets and locks stay. Exits are observed by asyncio at once and kept as `Death` by identity.
-Children inherit our environment, with the specification's over it and ONCEPROOF_RUN on top.
+Children inherit our environment; over it the specification's, an overlay's, and ONCEPROOF_RUN.
 
 Limits: one machine; a replica that becomes unready without ending is not restarted (there is no
 liveness probe: a frozen replica must stay frozen).
@@ -19,7 +19,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,6 +81,7 @@ class _Supervised:
     failures: int = 0  # in a row, for the back-off
     refused: str = ""  # why its command cannot be started at all
     closing: bool = False  # ended for good: no successor
+    overlay: Mapping[str, str] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
 
 
@@ -152,6 +153,10 @@ class Processes:
         incarnation.asked_to_end = True
         await self._end(incarnation)
 
+    def overlay(self, name: str, environment: Mapping[str, str]) -> None:
+        """Variables over a replica's own, from its next start on; {}: no more."""
+        self._supervised[name].overlay = environment
+
     async def death(self, replica: Replica, *, timeout_seconds: float) -> Death:
         """How this incarnation ended; ClusterError when it has not within the deadline."""
         found = await self._until(lambda: self._deaths.get(replica.identity), timeout_seconds)
@@ -209,11 +214,11 @@ class Processes:
 
     async def _spawn(self, supervised: _Supervised) -> _Incarnation:
         spec = supervised.spec
-        environment = {**os.environ, **spec.environment, RUN_VARIABLE: self._journal.owner}
+        own = {**spec.environment, **supervised.overlay, RUN_VARIABLE: self._journal.owner}
         with self._logs.open(spec.name) as output:
             process = await asyncio.create_subprocess_exec(
                 *spec.command,
-                env=environment,
+                env={**os.environ, **own},
                 cwd=spec.folder,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
@@ -222,8 +227,8 @@ class Processes:
             )
         record = self._journal.spawned(spec.name, process.pid)
         replica = Replica(
-            name=spec.name, role=spec.role, url=spec.url, restarts=supervised.restarts,
-            identity=f"pid:{process.pid}:{record.created_at_seconds:.2f}", ready=False,
+            name=spec.name, role=spec.role, url=spec.url, restarts=supervised.restarts, ready=False,
+            identity=f"pid:{process.pid}:{record.created_at_seconds:.2f}",
         )  # fmt: skip
         incarnation = _Incarnation(replica, process, time.monotonic())
         supervised.current = incarnation
@@ -273,10 +278,7 @@ class Processes:
         await self._mark(incarnation, ready=True)
 
     async def _mark(self, incarnation: _Incarnation, *, ready: bool) -> None:
-        old = incarnation.replica
-        incarnation.replica = Replica(
-            old.name, old.role, old.identity, old.url, old.restarts, ready
-        )
+        incarnation.replica = replace(incarnation.replica, ready=ready)
         async with self._changed:
             self._changed.notify_all()
 

@@ -33,11 +33,11 @@ def cover(bundle: Bundle, stuck: Collection[OrderKey] = ()) -> Coverage:
         for one in history.deliveries
         if one.intent.attempt == 1 and one.completion and one.completion.sent_ns is not None
     )
-    blind = [facts for point, facts in _evidenced(bundle) if point == "blind"]
+    blind = [facts for point, facts in _evidenced(bundle, "crash") if point == "blind"]
     crashes = sum(
         count.evidenced
         for name, count in faults.items()
-        if name.startswith(("crash:", "power-loss:")) and not name.endswith(":blind")
+        if name.startswith(("crash:", "oom:", "power-loss:")) and not name.endswith(":blind")
     )
     blind_in_transaction = sum(facts.get("landed_in_transaction") is True for facts in blind)
     exposures = len(overlapping) + crashes + blind_in_transaction
@@ -103,7 +103,7 @@ def lost_acknowledgements(bundle: Bundle) -> int:
     point that loses the answer counts as well, but the two are the same event and not added.
     """
     withheld = sum(committed_unheard(statement) for statement in bundle.statements)
-    crashed = sum(point in LOSES_ACKNOWLEDGEMENT for point, _ in _evidenced(bundle))
+    crashed = sum(point in LOSES_ACKNOWLEDGEMENT for point, _ in _evidenced(bundle, "crash", "oom"))
     return max(withheld, crashed)
 
 
@@ -129,11 +129,11 @@ def exposure_sentence(coverage: Coverage) -> str:
     )
 
 
-def _evidenced(bundle: Bundle) -> list[tuple[str, dict[str, object]]]:
-    """Point and facts of every crash with complete evidence, each fault once."""
+def _evidenced(bundle: Bundle, *kinds: str) -> list[tuple[str, dict[str, object]]]:
+    """Point and facts of every fault of these kinds with complete evidence, each fault once."""
     found: dict[str, tuple[str, dict[str, object]]] = {}
     for record in bundle.faults:
-        if record.kind == "crash" and record.stage is Stage.EVIDENCE:
+        if record.kind in kinds and record.stage is Stage.EVIDENCE:
             evidence = record.evidence
             if evidence is not None and evidence.complete:
                 found.setdefault(record.fault_id, (record.point, evidence.facts))

@@ -5,6 +5,7 @@ from results.records import Thresholds
 from scenarios.engine.scenario import (
     Blind,
     Burst,
+    ClockSkew,
     Crash,
     DbCrash,
     DbDisconnect,
@@ -13,6 +14,7 @@ from scenarios.engine.scenario import (
     Freeze,
     Graceful,
     InTransaction,
+    Oom,
     PowerLoss,
     ProviderFault,
     RollingRestart,
@@ -23,6 +25,7 @@ from scenarios.engine.scenario import (
 __all__ = [
     "Blind",
     "Burst",
+    "ClockSkew",
     "Crash",
     "DbCrash",
     "DbDisconnect",
@@ -32,6 +35,7 @@ __all__ = [
     "Graceful",
     "InTransaction",
     "Mix",
+    "Oom",
     "PowerLoss",
     "ProviderFault",
     "RollingRestart",

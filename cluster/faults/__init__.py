@@ -5,6 +5,10 @@ journal before the next begins, so that a dead runner leaves the truth behind. T
 write a file with a class that has the three (and `miss`), as `graceful.py` does.
 """
 
+from collections.abc import Callable
+
+from cluster import memory_group, skewed_clock
+from cluster.faults.clock_skew import ClockSkew
 from cluster.faults.context import Fault, FaultContext
 from cluster.faults.crash import Crash
 from cluster.faults.db_crash import DbCrash
@@ -12,6 +16,7 @@ from cluster.faults.db_disconnect import DbDisconnect
 from cluster.faults.db_latency import DbLatency
 from cluster.faults.freeze import Freeze
 from cluster.faults.graceful import Graceful
+from cluster.faults.oom import Oom
 from cluster.faults.power_loss import PowerLoss
 from cluster.faults.provider import ProviderFault
 from cluster.faults.rolling_restart import RollingRestart
@@ -19,6 +24,8 @@ from results.errors import OnceproofError
 from results.records import Evidence
 
 __all__ = [
+    "NEEDS",
+    "ClockSkew",
     "Crash",
     "DbCrash",
     "DbDisconnect",
@@ -27,11 +34,19 @@ __all__ = [
     "FaultContext",
     "Freeze",
     "Graceful",
+    "Oom",
     "PowerLoss",
     "ProviderFault",
     "RollingRestart",
     "perform",
 ]
+
+
+NEEDS: dict[str, Callable[[], tuple[bool, str]]] = {
+    "oom": memory_group.available,
+    "clock-skew": skewed_clock.available,
+}
+"""Kinds that not every machine can have: whether this one can, and how or what it would take."""
 
 
 async def perform(fault: Fault) -> Evidence:

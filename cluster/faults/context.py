@@ -5,6 +5,7 @@ without a wire and a test can play one. A fault never raises because a proof is 
 could not show goes into `Evidence.missing`, and the run's verdict draws the conclusion.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -63,6 +64,13 @@ class Provider(Protocol):
         """How many calls met a mode so far."""
 
 
+class Environments(Protocol):
+    """Who starts replicas, as far as faults use it."""
+
+    def overlay(self, name: str, environment: Mapping[str, str]) -> None:
+        """Variables over a replica's own, from its next start on; {}: no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class FaultContext:
     """Where faults happen and how they are written down."""
@@ -73,6 +81,8 @@ class FaultContext:
     wire: WireControl | None = None
     server: Server | None = None
     provider: Provider | None = None
+    environments: Environments | None = None
+    ready_path: str = "/"  # of a web replica
     stretch_seconds: float = 0.0  # the wire's delay when no fault delays it
 
     async def replica(self, name: str) -> Replica:

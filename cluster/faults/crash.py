@@ -78,7 +78,7 @@ class Crash:
             await self._look_at_wire()
         self._stages.note(Stage.INTENT, {"identity": self.victim.identity, **self._facts})
         self._killed_ns = time.monotonic_ns()
-        await self.context.place.crash(self.victim)
+        await self._strike(self.victim)
         self._stages.note(
             Stage.INJECT, {"identity": self.victim.identity, "killed_ns": self._killed_ns}
         )
@@ -111,6 +111,10 @@ class Crash:
             except (OnceproofError, OSError, TimeoutError) as error:
                 reason = f"{reason}; the hold was not released: {error}"
         self._stages.note(Stage.MISSED, {"reason": reason})
+
+    async def _strike(self, victim: Replica) -> None:
+        """What ends it."""
+        await self.context.place.crash(victim)
 
     # ------------------------------------------------------------------ the proofs
 

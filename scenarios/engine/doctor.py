@@ -1,4 +1,8 @@
-"""Does this machine have what a run needs? One line for each thing, with what to do where not."""
+"""Does this machine have what a run needs? One line for each thing, with what to do where not.
+
+A fault that this machine cannot have is shown as unavailable, with what it would take; a run that
+does not ask for it needs it not.
+"""
 
 import sys
 import tempfile
@@ -8,6 +12,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from cluster import faults
 from cluster.foreign import allowed
 from cluster.journal import Journal
 from cluster.postgres import Postgres
@@ -31,12 +36,18 @@ async def examine(
     ]
     if database_url is not None:
         findings.append(await database(database_url))
+    optional: list[Finding] = [(kind, *available()) for kind, available in faults.NEEDS.items()]
     if as_json:
-        say_json([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in findings])
+        say_json([
+            {"what": what, "ok": ok, "needed": needed, "detail": detail}
+            for found, needed in ((findings, True), (optional, False))
+            for what, ok, detail in found
+        ])  # fmt: skip
     else:
         table = Table(box=None, show_header=False)
-        for what, ok, detail in findings:
-            table.add_row("[green]ok[/green]" if ok else "[red]no[/red]", what, Text(detail))
+        for found, missing in ((findings, "[red]no[/red]"), (optional, "unavailable")):
+            for what, ok, detail in found:
+                table.add_row("[green]ok[/green]" if ok else missing, what, Text(detail))
         consoles()[0].print(table)
     return 0 if all(ok for _, ok, _ in findings) else 255
 

@@ -17,6 +17,7 @@ from cluster.wire.rules import Point, Rule
 from results.records import Stage
 from scenarios.engine.plan import RunPlan, moment
 from scenarios.engine.scenario import (
+    ClockSkew,
     Crash,
     DbCrash,
     DbDisconnect,
@@ -24,6 +25,7 @@ from scenarios.engine.scenario import (
     Fault,
     Freeze,
     Graceful,
+    Oom,
     PowerLoss,
     ProviderFault,
     RollingRestart,
@@ -83,6 +85,7 @@ class Injector:
         self._context = faults.FaultContext(
             place=stand.place, journal=stand.journal, database=stand.dsn, wire=stand.wire,
             server=stand.postgres, provider=stand.provider,
+            environments=stand.place, ready_path=plan.config.service.ready,
             stretch_seconds=plan.scenario.stretch_ms / 1000,
         )  # fmt: skip
         self._step = 1  # the next one that EachStatement strikes
@@ -123,6 +126,12 @@ class Injector:
         match fault:
             case Crash():
                 act = faults.Crash(context, fault_id, point, name, park)
+            case Oom():
+                act = faults.Oom(context, fault_id, point, name, park)
+            case ClockSkew():
+                act = faults.ClockSkew(
+                    context, fault_id, name, fault.seconds, fault.lasting_seconds
+                )
             case Freeze():
                 act = faults.Freeze(context, fault_id, name, fault.frozen_seconds, park)
             case Graceful():

@@ -19,9 +19,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from cluster import faults
 from cluster.faults.crash import CrashPoint
 from cluster.lock import RunLock
-from results.errors import ConfigError
+from results.errors import ClusterError, ConfigError
 from results.records import FORMAT_VERSION, Manifest
 from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig
@@ -32,6 +33,7 @@ from scenarios.engine.scenario import (
     Fault,
     Freeze,
     InTransaction,
+    Oom,
     PowerLoss,
     Scenario,
 )
@@ -60,7 +62,7 @@ class RunPlan:
 def moment(fault: Fault) -> CrashPoint:
     """The point at which a fault strikes."""
     match fault:
-        case Crash(at=InTransaction(point=point)):
+        case Crash(at=InTransaction(point=point)) | Oom(at=InTransaction(point=point)):
             return point
         case Crash(at=EachStatement()):
             return "statement"
@@ -76,7 +78,7 @@ def fault_name(fault: Fault) -> str:
 
 
 def refuse_impossible(plan: RunPlan) -> None:
-    """ConfigError where the scenario asks for what the service does not declare."""
+    """ConfigError for what the service does not declare, ClusterError for what is not here."""
     traffic, service = plan.scenario.traffic, plan.config.service
     for wanted, key in (
         (traffic.mix.cancelled and not service.cancel_webhook, "cancel_webhook"),
@@ -89,6 +91,10 @@ def refuse_impossible(plan: RunPlan) -> None:
             )
     if plan.search and plan.scenario.replicas < 2:
         raise ConfigError("--search holds one replica while another goes on: it needs two.")
+    for kind in {fault.kind for fault in plan.scenario.faults} & faults.NEEDS.keys():
+        there, detail = faults.NEEDS[kind]()
+        if not there:
+            raise ClusterError(f"{kind}: unavailable: {detail}.")
 
 
 def open_folder(plan: RunPlan) -> RunFolder:

@@ -98,6 +98,16 @@ class Crash:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Oom:
+    """The kernel's OOM killer ends a replica at a moment: its memory has no room left."""
+
+    at: InTransaction | Blind
+    times: int = 2
+
+    kind = "oom"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
     """SIGSTOP a replica inside its transaction, and wake it again after a while."""
 
@@ -179,9 +189,24 @@ class RollingRestart:
     kind = "rolling-restart"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSkew:
+    """A replica's wall clock is so many seconds ahead (negative: behind) for a while."""
+
+    seconds: int = 3_600
+    times: int = 1
+    lasting_seconds: float = 5.0
+
+    kind = "clock-skew"
+
+    def __post_init__(self) -> None:
+        # Seen from outside in whole seconds, and two of them are allowed.
+        require(abs(self.seconds) >= 10, "ClockSkew.seconds: expected 10 or more, or -10 or less")
+
+
 Fault = (
-    Crash | Freeze | Graceful | DbDisconnect | DbCrash | DbLatency | PowerLoss | ProviderFault
-    | RollingRestart
+    Crash | Oom | Freeze | Graceful | DbDisconnect | DbCrash | DbLatency | PowerLoss | ProviderFault
+    | RollingRestart | ClockSkew
 )  # fmt: skip
 
 

@@ -12,22 +12,17 @@ from pathlib import Path
 
 from cluster.journal import Journal, JournalRecord
 from results.records import Thresholds
-from scenarios import Crash, InTransaction, Scenario, Traffic
+from scenarios import Crash, InTransaction, Oom, Scenario, Traffic
 from scenarios.engine.config import OWN_CONFIG, load_config
 from scenarios.engine.plan import RunPlan
 from scenarios.engine.runner import run
 
-SCENARIO = Scenario(
-    title="One crash, and then the runner",
-    replicas=2,
-    traffic=Traffic(orders=60, per_second=30),
-    faults=[Crash(at=InTransaction("reply-lost"), times=1)],
-    needs=Thresholds(overlapping_groups=0, lateness_p99_ms=None),
-)
+POINT = InTransaction("reply-lost")
+FAULTS = {"crash": Crash(at=POINT, times=1), "oom": Oom(at=POINT, times=1)}
 
 
-def main(runs: Path, step: int, when: str) -> None:
-    """Run the scenario; `step` beyond the journal's end lets it finish."""
+def main(runs: Path, step: int, when: str, kind: str) -> None:
+    """Run with one fault of this kind; `step` beyond the journal's end lets it finish."""
     append, seen = Journal.append, 0
 
     def killing(self: Journal, record: JournalRecord) -> None:
@@ -40,12 +35,17 @@ def main(runs: Path, step: int, when: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     Journal.append = killing  # type: ignore[method-assign]
+    scenario = Scenario(
+        title="One fault, and then the runner", replicas=2, faults=[FAULTS[kind]],
+        traffic=Traffic(orders=60, per_second=30),
+        needs=Thresholds(overlapping_groups=0, lateness_p99_ms=None),
+    )  # fmt: skip
     plan = RunPlan(
-        name="killed", scenario=SCENARIO, config=load_config(OWN_CONFIG), strategy="insert_first",
+        name="killed", scenario=scenario, config=load_config(OWN_CONFIG), strategy="insert_first",
         provider="honours", seed=5, runs=runs,
     )  # fmt: skip
     asyncio.run(run(plan, lambda _: None))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])

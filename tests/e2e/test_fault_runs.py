@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from cluster.faults import NEEDS
 from results.records import Thresholds
 from results.verdict import Validity, Verdict
 from scenarios import (
     Burst,
+    ClockSkew,
     Crash,
     DbCrash,
     DbLatency,
     EachStatement,
     InTransaction,
     Mix,
+    Oom,
     PowerLoss,
     ProviderFault,
     RollingRestart,
@@ -51,10 +54,15 @@ async def judged(scenario: Scenario, runs: Path, strategy: str = "insert_first")
         RollingRestart(),
         Crash(at=EachStatement(), times=2),
         Crash(at=InTransaction("commit-dropped"), times=1, role="relay"),
+        Oom(at=InTransaction("commit-dropped")),
+        ClockSkew(lasting_seconds=1.5),
     ],
     ids=fault_name,
 )
 async def test_a_fault_is_proved_and_survived(tmp_path: Path, fault: Fault) -> None:
+    available, how = NEEDS.get(fault.kind, lambda: (True, ""))()
+    if not available:
+        pytest.skip(f"{fault.kind.upper()} WAS NOT TRIED: {how}")
     verdict = await judged(Scenario(title="t", traffic=SMALL, faults=[fault], needs=CALM), tmp_path)
 
     assert (verdict.validity, verdict.doubts) == (Validity.VALID, ())

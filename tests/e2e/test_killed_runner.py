@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cluster import memory_group
 from cluster.heal import heal
 from cluster.journal import MARKER, read_journal
 from cluster.lock import RunLock
@@ -22,6 +23,7 @@ from results.verdict import Validity
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = Path(__file__).with_name("killed_runner.py")
 STEPS = 16  # 1 folder, 8 processes, 6 stages of the crash, 1 restart
+CGROUP, INJECT = 13, 14  # of an OOM, after the folder, the processes and three stages
 
 
 def of_run(run: Path) -> list[psutil.Process]:
@@ -49,9 +51,9 @@ def listening(processes: list[psutil.Process]) -> set[int]:
     return ports
 
 
-def run_killed(runs: Path, step: int, when: str) -> int:
+def run_killed(runs: Path, step: int, when: str, kind: str = "crash") -> int:
     return subprocess.run(
-        [sys.executable, str(RUNNER), str(runs), str(step), when], cwd=ROOT, timeout=90,
+        [sys.executable, str(RUNNER), str(runs), str(step), when, kind], cwd=ROOT, timeout=90,
         env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
     ).returncode  # fmt: skip
 
@@ -60,6 +62,26 @@ def run_killed(runs: Path, step: int, when: str) -> int:
 @pytest.mark.parametrize("step", range(1, STEPS + 1))
 def test_heal_leaves_nothing_of_a_runner_killed_here(tmp_path: Path, step: int, when: str) -> None:
     assert run_killed(tmp_path, step, when) == -9
+    nothing_is_left_after_heal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("step", "when"), [(CGROUP, "after"), (INJECT, "before"), (INJECT, "after")]
+)
+def test_heal_leaves_nothing_of_a_runner_killed_in_an_oom(
+    tmp_path: Path, step: int, when: str
+) -> None:
+    available, how = memory_group.available()
+    if not available:
+        pytest.skip(f"OOM WAS NOT TRIED: {how}")
+    assert run_killed(tmp_path, step, when, "oom") == -9
+    made = RunFolder.find(tmp_path).journal
+    groups = [one.path for one in read_journal(made) if isinstance(one, Created)][1:]
+    assert [Path(path).exists() for path in groups] == [step == INJECT]
+    nothing_is_left_after_heal(tmp_path)
+
+
+def nothing_is_left_after_heal(tmp_path: Path) -> None:
     folder = RunFolder.find(tmp_path)
     ports = listening(of_run(folder.path))
 

@@ -1,13 +1,17 @@
 """What a scenario file may not say, and the sentence that it gets for it."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scenarios import Blind, Burst, Crash, InTransaction, Mix, Scenario, Traffic
+from cluster import faults
+from results.errors import ClusterError
+from scenarios import Blind, Burst, ClockSkew, Crash, InTransaction, Mix, Scenario, Traffic
 from scenarios.engine.catalog import load_scenario, shipped
-from scenarios.engine.plan import fault_name
+from scenarios.engine.config import OWN_CONFIG, load_config
+from scenarios.engine.plan import RunPlan, fault_name, open_folder
 
 
 @pytest.mark.parametrize(
@@ -22,6 +26,7 @@ from scenarios.engine.plan import fault_name
         (lambda: Scenario(title="t", replicas=0), "Scenario.replicas"),
         (lambda: Scenario(title="t", faults=[Crash(at=Blind(), times=0)]), "Crash.times"),
         (lambda: Mix(forged=1.5), "--forged"),
+        (lambda: ClockSkew(seconds=9), "ClockSkew.seconds"),
     ],
 )
 def test_an_impossible_value_is_named(make: Callable[[], Any], named: str) -> None:
@@ -35,3 +40,19 @@ def test_what_ships_can_be_loaded_and_its_faults_have_names(name: str) -> None:
     assert scenario.title
     for fault in scenario.faults:
         assert ":" in fault_name(fault)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("oom_in_transaction", "oom"), ("clock_skew", "clock-skew")]
+)
+def test_a_fault_that_this_machine_cannot_have_is_refused_before_anything_starts(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(faults.NEEDS, kind, lambda: (False, "it takes a miracle"))
+    plan = RunPlan(
+        name=name, scenario=load_scenario(name)[1], config=load_config(OWN_CONFIG),
+        strategy="insert_first", provider="honours", seed=1, runs=tmp_path / "runs",
+    )  # fmt: skip
+    with pytest.raises(ClusterError, match=f"{kind}: unavailable: it takes a miracle"):
+        open_folder(plan)
+    assert not plan.runs.exists()

@@ -4,21 +4,29 @@ The child holds its transaction open by itself, so what the wire would do is lef
 COMMIT is one that is never sent. What the played wire does not do must show as a missing proof.
 """
 
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 import asyncpg
 import pytest
 
-from cluster.faults import Crash, DbDisconnect, FaultContext, Freeze, Graceful, perform
+from cluster import memory_group
+from cluster.faults import Crash, DbDisconnect, FaultContext, Freeze, Graceful, Oom, perform
 from cluster.faults.crash import CrashPoint
 from cluster.journal import Journal, read_journal
+from cluster.memory_group import MemoryGroup
 from cluster.place import Replica
 from cluster.postgres import Postgres
 from cluster.processes import Processes, ProcessSpec
-from results.records import FaultRecord, Stage
+from results.records import Created, FaultRecord, Stage
+
+memory_groups, how = memory_group.available()
+needs_memory_group = pytest.mark.skipif(not memory_groups, reason=f"OOM WAS NOT TRIED: {how}")
 
 
 @dataclass
@@ -163,6 +171,74 @@ async def test_a_crash_without_its_victim_is_missed_and_lets_go(
     assert not evidence.complete
     assert wire.released == ["pass"]
     assert stages(context.journal) == ["missed"]
+
+
+def memory_groups_of(journal: Journal) -> list[Path]:
+    records = read_journal(journal.path)
+    return [Path(one.path) for one in records if isinstance(one, Created) if "cgroup" in one.path]
+
+
+@needs_memory_group
+@pytest.mark.parametrize("point", ["commit-dropped", "blind"])
+async def test_an_oom_is_proved_by_the_kernels_own_count(
+    point: CrashPoint, victim: Replica, context: FaultContext, wire: PlayedWire
+) -> None:
+    backend_pid = await begin(victim)
+    wire.open = [PlayedConnection("web-0", 1, backend_pid, "T")]
+    park = None if point == "blind" else PlayedPark(backend_pid)
+    fault = Oom(context, "oom-1", point, "web-0", park)
+    evidence = await perform(fault)
+    assert evidence.complete, evidence.missing
+    assert evidence.facts["signal"] == 9
+    assert evidence.facts["oom_kills"] >= 1  # v2 counts the kill of the group once more
+    assert "landed_in_transaction" not in evidence.facts
+    if park is not None:
+        assert evidence.facts["fate"] == "aborted"
+        assert evidence.facts["backend_gone"] is True
+    assert fault.recovered is not None
+    assert fault.recovered.identity != victim.identity
+    (group,) = memory_groups_of(context.journal)
+    assert not group.exists()
+
+
+@needs_memory_group
+async def test_another_death_inside_the_group_is_no_oom(
+    victim: Replica, context: FaultContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MemoryGroup, "take", lambda _, pid: os.kill(pid, signal.SIGKILL))
+    evidence = await perform(Oom(context, "oom-1", "blind", victim.name))
+    assert evidence.facts["signal"] == 9
+    assert [line.split(":")[0] for line in evidence.missing] == ["oom kill"]
+
+
+@needs_memory_group
+async def test_a_replica_that_asks_for_no_memory_is_no_oom_and_comes_back(
+    victim: Replica, context: FaultContext, processes: Processes
+) -> None:
+    await processes.freeze(victim)  # whoever knocks is not let in
+    fault = Oom(context, "oom-1", "blind", victim.name)
+    evidence = await perform(fault)
+    assert [line.split(":")[0] for line in evidence.missing] == ["death", "oom kill"]
+    assert fault.recovered is not None
+    assert fault.recovered.identity != victim.identity
+    assert not any(group.exists() for group in memory_groups_of(context.journal))
+
+
+async def test_without_a_memory_cgroup_an_oom_is_missed_with_what_it_would_take(
+    victim: Replica,
+    context: FaultContext,
+    wire: PlayedWire,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory_group, "_candidates", lambda: iter([tmp_path]))
+    park = PlayedPark(await begin(victim))
+    evidence = await perform(Oom(context, "oom-1", "commit-dropped", victim.name, park))
+    assert "systemd-run" in evidence.missing[0]
+    assert memory_group.available()[0] is False
+    assert wire.released == ["pass"]
+    assert stages(context.journal)[-1] == "missed"
+    assert await context.replica(victim.name) == victim
 
 
 async def test_a_frozen_replica_keeps_its_transaction_and_wakes(

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import subprocess
@@ -6,13 +7,20 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
+from cluster import memory_group
 from cluster.heal import heal
 from cluster.journal import RUN_VARIABLE, Journal, read_journal
+from cluster.memory_group import MemoryGroup
 from results.records import Created, Spawned
 
+SHARED_MEMORY = Path("/dev/shm")
 ROOT = Path(__file__).parents[3]
 RUNNER = Path(__file__).parent / "heal_runner.py"
+
+memory_groups, how = memory_group.available()
+needs_memory_group = pytest.mark.skipif(not memory_groups, reason=f"OOM WAS NOT TRIED: {how}")
 
 
 def alive(pid: int) -> bool:
@@ -142,3 +150,63 @@ async def test_a_broken_manifest_does_not_stop_the_healing(
     report = await heal(tmp_path, run=None)
     assert not claimed.exists()
     assert "manifest.json" in report.wrong[0]
+
+
+@needs_memory_group
+async def test_a_memory_cgroup_and_who_sits_in_it_are_gone(
+    journal: Journal, tmp_path: Path
+) -> None:
+    victim = started("-c", "import time; print('up', flush=True); time.sleep(99)")
+    try:
+        assert victim.stdout is not None
+        assert victim.stdout.readline() == b"up\n"
+        journal.spawned("web-0", victim.pid)
+        group = MemoryGroup.create(journal, "fault-0")
+        group.take(victim.pid)
+        assert str(victim.pid) in (group.folder / "cgroup.procs").read_text().split()
+        report = await heal(tmp_path, run=journal.path.parent)
+        assert report.healed, report.wrong
+        assert report.removed == [str(group.folder)]
+        assert not group.folder.exists()
+        assert not alive(victim.pid)
+        again = await heal(tmp_path, run=journal.path.parent)
+        assert (again.removed, again.wrong) == ([], [])
+    finally:
+        victim.kill()
+        victim.communicate()
+
+
+@needs_memory_group
+async def test_a_memory_cgroup_of_another_run_is_reported_and_kept(
+    journal: Journal, tmp_path: Path
+) -> None:
+    with Journal(tmp_path / "another" / "journal.jsonl") as another:
+        theirs = MemoryGroup.create(another, "fault-0")
+    try:
+        journal.append(Created(path=str(theirs.folder), at_ns=1))
+        report = await heal(tmp_path, run=journal.path.parent)
+        assert theirs.folder.exists()
+        assert "no mark" in report.wrong[0]
+    finally:
+        assert theirs.remove()
+
+
+@pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="shared memory has no folder here")
+def test_what_libfaketime_leaves_of_a_killed_replica_is_removed(
+    journal: Journal, tmp_path: Path
+) -> None:
+    dead, stranger = started("-c", ""), started("-c", "import time; time.sleep(99)")
+    dead.communicate()
+    left, kept = (SHARED_MEMORY / f"faketime_shm_{one.pid}" for one in (dead, stranger))
+    try:
+        for process, file in ((dead, left), (stranger, kept)):
+            file.touch()
+            journal.append(Spawned(name="web-0", pid=process.pid, created_at_seconds=1.0, at_ns=1))
+        asyncio.run(heal(tmp_path, run=journal.path.parent))
+        assert not left.exists()
+        assert kept.exists()
+    finally:
+        stranger.kill()
+        stranger.communicate()
+        for file in (left, kept):
+            file.unlink(missing_ok=True)

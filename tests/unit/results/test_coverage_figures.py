@@ -87,6 +87,16 @@ def test_fault_counts_tell_how_far_each_fault_got() -> None:
     assert coverage.bound == 1.0
 
 
+def test_an_oom_kill_counts_as_a_crash_but_not_among_the_blind_ones() -> None:
+    world = World(asked_faults={"oom:reply-lost": 1})
+    world.crash("a", "reply-lost", at_ms=1, kind="oom")
+    world.crash("b", "blind", at_ms=2, kind="oom")
+    world.crash("c", "reply-lost", at_ms=3, kind="oom", missing=("oom kill",))
+    coverage = cover(world.bundle())
+    assert (coverage.exposures, coverage.lost_acknowledgements) == (1, 1)
+    assert coverage.blind_evidenced == 0
+
+
 def test_a_commit_whose_answer_was_withheld_is_a_lost_acknowledgement() -> None:
     world = World()
     world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9)

@@ -1,0 +1,18 @@
+"""The kernel kills replicas that get no more memory, in mid-transaction; every webhook comes twice.
+
+Kubernetes calls it OOMKilled. Nothing is closed, flushed or answered, and it strikes in the middle
+of the work, for that is what asks for memory. The sender delivers again to somebody else.
+"""
+
+from scenarios import Burst, InTransaction, Oom, Scenario, Thresholds, Traffic
+
+scenario = Scenario(
+    title="The OOM killer ends replicas mid-transaction while every webhook arrives twice",
+    traffic=Traffic(orders=500, per_second=50, duplicates=Burst(copies=2, ids="distinct")),
+    faults=[
+        Oom(at=InTransaction("commit-dropped"), times=4),
+        Oom(at=InTransaction("reply-lost"), times=2),
+    ],
+    stretch_ms=3.0,
+    needs=Thresholds(lost_acknowledgements=1),
+)
