@@ -4,7 +4,7 @@ from scenarios import Burst, Crash, InTransaction, Scenario, Thresholds, Traffic
 
 scenario = Scenario(
     title="Few orders, and a crash at each point around a COMMIT",
-    traffic=Traffic(orders=80, per_second=30, duplicates=Burst(copies=2, ids="distinct")),
+    traffic=Traffic(orders=40, per_second=10, duplicates=Burst(copies=2, ids="distinct")),
     faults=[
         Crash(at=InTransaction("commit-dropped"), times=1),
         Crash(at=InTransaction("commit-after-death"), times=1),
