@@ -3,7 +3,8 @@
 No logic lives here, only shapes. A record is frozen; every time is an integer of nanoseconds on
 the machine's monotonic clock (`time.monotonic_ns`, which all processes of one machine share); the
 manifest ties that clock to UTC once. Readers tolerate unknown fields, so a newer writer can add
-some; whatever changes the meaning of a field raises `FORMAT_VERSION`.
+some; whatever changes the meaning of a field raises `FORMAT_VERSION`, and a newer one is refused. A
+record of an unknown kind is a line that cannot be read: it is noted, and the run is unknown.
 
 | file | records | written by |
 |---|---|---|

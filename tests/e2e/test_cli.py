@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from results.errors import ClusterError, ConfigError, HarnessError
+from results.records import FORMAT_VERSION
+from results.run_folder import RunFolder
 from scenarios.engine.exits import mapped
+from tests.unit.results.world import manifest_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,6 +115,18 @@ def test_a_scenario_file_that_raises_is_named(tmp_path: Path) -> None:
 
     assert done.returncode == 254
     assert "mine.py: ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "report", "compare"])
+def test_a_run_of_a_newer_format_is_refused(tmp_path: Path, command: str) -> None:
+    folder = RunFolder.create(tmp_path, manifest_of(format_version=FORMAT_VERSION + 1))
+    runs = [str(folder.path)] * (2 if command == "compare" else 1)
+    done = onceproof(command, *runs)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (254, False)
+    assert f"has format {FORMAT_VERSION + 1}, newer than {FORMAT_VERSION}" in done.stderr
+    assert "Judge it with the onceproof that wrote it" in done.stderr
+    assert not folder.verdict.exists()
 
 
 def test_list_is_json_where_a_program_reads_it() -> None:

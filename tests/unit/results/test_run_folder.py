@@ -1,5 +1,6 @@
 """The run's folder: names, the `latest` link, torn and unreadable lines, verdict.json."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,9 +90,29 @@ def test_every_prefix_of_a_history_can_be_judged(tmp_path: Path) -> None:
 
 def test_unknown_fields_of_a_newer_writer_are_ignored(tmp_path: Path) -> None:
     folder = write(clean(2), tmp_path)
-    content = folder.ledger.read_text().replace('{"record":', '{"new":[1],"record":')
-    folder.ledger.write_text(content)
-    assert judge(folder).exit_status == 0
+    before = judge(folder)
+    for path in (*folder.path.glob("*.jsonl"), folder.manifest):
+        content = path.read_text()
+        changed = re.sub(r'\{(?=\s*"(?:record|format_version)")', '{"new":[1],', content)
+        changed = changed.replace('"sku"', '"size":3,"sku"')
+        assert changed != content or path == folder.journal
+        path.write_text(changed)
+    assert judge(folder) == before
+    assert before.exit_status == 0
+
+
+@pytest.mark.parametrize("name", ["history-0", "witness", "wire", "ledger", "journal"])
+def test_a_record_of_an_unknown_kind_is_noted_and_the_run_is_unknown(
+    tmp_path: Path, name: str
+) -> None:
+    folder = write(clean(2), tmp_path)
+    with (folder.path / f"{name}.jsonl").open("a") as file:
+        file.write('{"record":"of-tomorrow","at_ns":1}\n')
+    (note,) = folder.load().notes
+    assert (note.file, note.torn) == (f"{name}.jsonl", False)
+    verdict = judge(folder)
+    assert {doubt.cause for doubt in verdict.doubts} == {"unreadable-lines"}
+    assert verdict.exit_status == 2
 
 
 def test_anomalies_are_capped_and_all_of_them_counted(tmp_path: Path) -> None:
