@@ -124,7 +124,7 @@ def passes(copy_of_checkout: Path) -> bool:
 
 def checkout(folder: Path) -> Path:
     """A copy of what the tests need."""
-    for name in ("results", "tests"):
+    for name in ("results", "tests", "docs"):
         ignored = shutil.ignore_patterns("__pycache__", "runs", "published")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)
