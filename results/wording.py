@@ -9,7 +9,7 @@ SIGNS = {Validity.VALID: "✓", Validity.INVALID: "✗", Validity.UNKNOWN: "?"}
 
 
 class PromiseRow(Struct, frozen=True):
-    """What a verdict says of one of the sixteen codes."""
+    """What a verdict says of one code."""
 
     code: str
     name: str
@@ -65,7 +65,7 @@ def kills_words(coverage: Coverage) -> str:
 
 
 def promise_rows(verdict: Verdict) -> list[PromiseRow]:
-    """All sixteen codes: found, clean or not judged. What was not judged is never clean."""
+    """All codes: found, clean or not judged. What was not judged is never clean."""
     reasons = {item.code: item.reason for item in verdict.not_judged}
     rows = []
     for code, entry in CATALOGUE.items():

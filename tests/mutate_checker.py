@@ -2,9 +2,10 @@
 
 `python -m tests.mutate_checker [NAME ...]` takes the anomalies and what they are made of (or the
 modules named), and one after the other negates each comparison, drops each yield, each guard, each
-condition of a comprehension and each part of an `and` or `or`. A mutant is killed when the unit
-tests of `results` fail with it (or hang). Exit status 1 if one survives: then a test is missing, or
-the line does nothing. The checkout is not touched: mutants live in copies of it.
+condition of a comprehension, each part of an `and` or `or` and each need of a `needs.first`. A
+mutant is killed when the unit tests of `results` fail with it (or hang). Exit status 1 if one
+survives: then a test is missing, or the line does nothing. The checkout is not touched: mutants
+live in copies of it.
 """
 
 import ast
@@ -72,6 +73,8 @@ def changes(node: ast.AST) -> list[str]:
             return [f"condition dropped: if {ast.unparse(one)}" for one in node.ifs]
         case ast.BoolOp():
             return [f"part dropped: {ast.unparse(one)}" for one in node.values]
+        case ast.Call(func=ast.Attribute(attr="first"), args=[_, _, *_]):
+            return [f"need dropped: {ast.unparse(one)}" for one in node.args]
     return []
 
 
@@ -88,6 +91,9 @@ def mutate(node: ast.AST, number: int) -> list[ast.AST]:
         case ast.BoolOp():
             del node.values[number]
             return [node.values[0] if len(node.values) == 1 else node]
+        case ast.Call():
+            del node.args[number]
+            return [node]
     return [ast.Pass()]
 
 
@@ -124,7 +130,7 @@ def passes(copy_of_checkout: Path) -> bool:
 
 def checkout(folder: Path) -> Path:
     """A copy of what the tests need."""
-    for name in ("results", "tests"):
+    for name in ("results", "tests", "docs"):
         ignored = shutil.ignore_patterns("__pycache__", "runs", "published")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)

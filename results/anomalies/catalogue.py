@@ -1,4 +1,4 @@
-"""The sixteen anomalies: stable code, kebab-case name, and the usual way to mend a service.
+"""The anomalies: stable code, kebab-case name, and the usual way to mend a service.
 
 `IMPLIES` is the declared table: when an order has the anomaly on the left, those on the right can
 be its consequence and are marked as implied by it, so that a reader starts at the cause. Of two

@@ -2,13 +2,8 @@
 
 Each has `async def handle(webhook, pool, provider) -> Answer`. Most ignore the provider: they
 record the wish to ship in the outbox and leave the call to the relay. What they have in common is
-in `service/steps.py`; what each does with it, and where it breaks, its own file says.
-
-| strategy | the order's row is there | it is not (orders/paid came first) |
-|---|---|---|
-| naive, article and its four variants, dedupe_first | wrong | wrong |
-| for_update, optimistic | right | wrong |
-| serializable, advisory_lock, function, insert_first | right | right |
+in `service/steps.py`; what each does with it, and where it breaks, its own file says. Which of them
+are right, and whether with a row of the order only, is the golden table of docs/exactly-once.md.
 
 That is under READ COMMITTED. ISOLATION sets the level of every transaction that does not name its
 own. Under the higher ones a delivery that wrote too late fails with a 503, so that a blind write

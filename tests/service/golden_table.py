@@ -44,5 +44,17 @@ def codes(text: str) -> frozenset[str]:
 
 TABLE, HIGHER_ISOLATION = tables()
 
-RIGHT = ("serializable", "advisory_lock", "function", "insert_first")
-RIGHT_WITH_A_ROW = ("for_update", "optimistic", *RIGHT)
+STRATEGIES = tuple(dict.fromkeys(where[0] for where in TABLE))
+
+
+def clean(strategy: str, *rows: str) -> bool:
+    """Whether no cell of a strategy has a code, with such a row of the order."""
+    return not any(
+        cell.calm | (cell.crash or frozenset())
+        for (name, _, row), cell in TABLE.items()
+        if name == strategy and row in rows
+    )
+
+
+RIGHT = tuple(name for name in STRATEGIES if clean(name, "there", "absent"))
+RIGHT_WITH_A_ROW = tuple(name for name in STRATEGIES if clean(name, "there"))

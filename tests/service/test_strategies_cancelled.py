@@ -2,17 +2,17 @@
 
 import asyncpg
 import pytest
-from golden_table import RIGHT_WITH_A_ROW
+from golden_table import RIGHT_WITH_A_ROW, STRATEGIES
 from interleaving import ALL, Stage
 from service_support import FakeProvider, Running, order, start_app
 
 from service.orders import cancel_unless_paid
 from service.provider import Provider
 from service.relays.skip_locked import ship_one
-from service.strategies import Answer, load_strategy, strategy_names
+from service.strategies import Answer, load_strategy
 from service.webhook import Webhook
 
-BLIND = sorted(set(strategy_names()) - set(RIGHT_WITH_A_ROW))
+BLIND = sorted(set(STRATEGIES) - set(RIGHT_WITH_A_ROW))
 NOTHING = {"paid": 0, "fulfillments": 0, "movements": 0, "taken": 0, "log": 0}
 
 

@@ -1,5 +1,8 @@
 """Planted anomalies give exactly their declared set; any history agrees with the oracle."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +17,8 @@ from tests.unit.results.clean import clean
 from tests.unit.results.oracle import oracle
 from tests.unit.results.planted import DECLARED, NEIGHBOUR, VICTIM, planted
 from tests.unit.results.world import FIRST, World
+
+DEFINITION = Path(__file__).parents[3] / "docs" / "exactly-once.md"
 
 
 def found_in(bundle: Bundle) -> set[tuple[str, str, int]]:
@@ -54,9 +59,13 @@ def test_an_implied_anomaly_names_its_cause() -> None:
     assert {one.code: one.implied_by for one in verdict.anomalies} == {"A1": "", "A8": "A1"}
 
 
+def test_every_anomaly_is_defined_has_a_name_and_a_judge() -> None:
+    defined = re.findall(r"^\| (A\d+) \| ([a-z-]+):", DEFINITION.read_text("utf-8"), re.MULTILINE)
+    assert defined == [(code, entry.name) for code, entry in CATALOGUE.items()]
+    assert [one.code for one in JUDGES] == [code for code, _ in defined], "one file each"
+
+
 def test_every_code_is_judged_when_its_inputs_are_there() -> None:
-    assert len(CATALOGUE) == 16
-    assert [one.code for one in JUDGES] == list(CATALOGUE)
     plain = World()  # no cancellation, no forged delivery, no death, and nothing is asked twice
     plain.settled_order(FIRST, at_ms=100)
     plain.end()
