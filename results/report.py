@@ -88,7 +88,6 @@ class CardView(Struct, frozen=True):
 class ChartView(Struct, frozen=True):
     """A chart, ready to stand in the page."""
 
-    name: str
     heading: str
     svg: Markup
 
@@ -206,7 +205,7 @@ def _charts(folder: RunFolder, names: Iterable[str]) -> Iterator[ChartView]:
     for name in names:
         path = folder.charts / f"{name}.svg"
         if path.exists():
-            yield ChartView(name, CHARTS[name], _inline(path.read_text("utf-8"), CHARTS[name]))
+            yield ChartView(CHARTS[name], _inline(path.read_text("utf-8"), CHARTS[name]))
 
 
 def _inline(svg: str, label: str) -> Markup:
