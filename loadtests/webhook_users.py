@@ -97,6 +97,8 @@ class PaidWebhook(FastHttpUser):
         if taken is None:
             raise StopUser
         order, due_ns, turn = taken
+        begun_ns = max(due_ns, time.monotonic_ns())  # later than due: nobody was free
+        waited_ns = 0
         options = schedule.options
         schedule.unfinished += 1
         try:
@@ -107,13 +109,13 @@ class PaidWebhook(FastHttpUser):
                     self.prepare, order, before, turn, due_ns + LATEST_NS
                 )
                 preparing.join(max(0.0, (due_ns + LATEST_NS - time.monotonic_ns()) / 1e9))
-                # Paid is the news that comes after: while it waits for other news it is not late.
-                due_ns = max(due_ns, time.monotonic_ns())
+                # Paid is the news that comes after: this wait is the service's, not the sender's.
+                waited_ns = max(0, time.monotonic_ns() - begun_ns)
             content = shopify.body(order)
             if self.swarm.stopping.wait(max(0.0, (due_ns - time.monotonic_ns()) / 1e9)):
                 schedule.give_back()
                 return
-            self.burst(order, content, due_ns, turn)
+            self.burst(order, content, due_ns, turn, waited_ns)
             for webhook in order.later:
                 self.swarm.retries.spawn(self.follow, order, webhook, content, turn)
             if options.create_webhook and options.create_late:
@@ -143,9 +145,14 @@ class PaidWebhook(FastHttpUser):
                 if self.swarm.stopping.wait(PREPARE_SECONDS):
                     return
 
-    def burst(self, order: PlannedOrder, content: bytes, due_ns: int, turn: int) -> None:
+    def burst(
+        self, order: PlannedOrder, content: bytes, due_ns: int, turn: int, waited_ns: int
+    ) -> None:
         """All copies at once, each over a connection and to a replica of its own."""
-        intents = [self.intent(order, webhook, turn, due_ns) for webhook in order.webhooks]
+        intents = [
+            self.intent(order, webhook, turn, due_ns, waited_ns=waited_ns)
+            for webhook in order.webhooks
+        ]
         self.swarm.recorder.intend(intents)
         self.swarm.bursts += 1
         release = Event()
@@ -216,7 +223,7 @@ class PaidWebhook(FastHttpUser):
 
     def intent(
         self, order: PlannedOrder, webhook: Webhook, turn: int, due_ns: int, *,
-        topic: str = PAID, attempt: int = 1,
+        topic: str = PAID, attempt: int = 1, waited_ns: int = 0,
     ) -> Intent:  # fmt: skip
         """What is about to be sent, as the history has it."""
         name, _ = self.target(turn, webhook.copy)
@@ -235,6 +242,7 @@ class PaidWebhook(FastHttpUser):
             target=name,
             lines=order.lines,
             intended_ns=due_ns,
+            waited_ns=waited_ns,
             kind=webhook.kind,
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from results.bundle import Bundle
 from results.history import OrderKey
-from results.latency import percentile
+from results.latency import lateness_ms, percentile
 from results.overlap import overlapping_groups, sender_overlapping_groups
 from results.records import FaultRecord, Stage, StatementTrace
 from results.verdict import Coverage, FaultCount
@@ -28,11 +28,7 @@ def cover(bundle: Bundle, stuck: Collection[OrderKey] = ()) -> Coverage:
     overlapping = overlapping_groups(bundle)
     faults = fault_counts(bundle)
     held = sorted((hold.released_ns - hold.parked_ns) / 1e6 for hold in bundle.holds)
-    late = sorted(
-        (one.completion.sent_ns - one.intent.intended_ns) / 1e6
-        for one in history.deliveries
-        if one.intent.attempt == 1 and one.completion and one.completion.sent_ns is not None
-    )
+    late = sorted(ms for one in history.deliveries if (ms := lateness_ms(one)) is not None)
     blind = [facts for point, facts in _evidenced(bundle, "crash") if point == "blind"]
     crashes = sum(
         count.evidenced

@@ -60,6 +60,19 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return values[max(0, math.ceil(share * len(values)) - 1)]
 
 
+def lateness_ms(delivery: Delivery) -> float | None:
+    """How late the sender was with a first attempt of an orders/paid; None: not such a one.
+
+    What it waited for the service's answer to earlier news of the order is not its own.
+    """
+    intent, completion = delivery.intent, delivery.completion
+    if intent.attempt != 1 or intent.topic != "orders/paid":
+        return None
+    if completion is None or completion.sent_ns is None:
+        return None
+    return (completion.sent_ns - intent.intended_ns - intent.waited_ns) / 1e6
+
+
 def latency_ms(delivery: Delivery) -> float | None:
     """From the intended time to the complete answer; None without an `ok`."""
     if delivery.completion is None or delivery.outcome is not Outcome.OK:

@@ -63,6 +63,7 @@ class Intent(Record, frozen=True, kw_only=True, tag="intent"):
     lines: tuple[Line, ...]
     intended_ns: int
     kind: str = ""  # which class of the traffic it is: "paid", "again", "repaid", "forged", ...
+    waited_ns: int = 0  # after its time, for the answer to earlier news of the order
 
 
 class Completion(Record, frozen=True, kw_only=True, tag="completion"):

@@ -89,7 +89,6 @@ class CardView(Struct, frozen=True):
 class ChartView(Struct, frozen=True):
     """A chart, ready to stand in the page."""
 
-    name: str
     heading: str
     svg: Markup
 
@@ -207,7 +206,7 @@ def _charts(folder: RunFolder, names: Iterable[str]) -> Iterator[ChartView]:
     for name in names:
         path = folder.charts / f"{name}.svg"
         if path.exists():
-            yield ChartView(name, CHARTS[name], inline_svg(path, CHARTS[name]))
+            yield ChartView(CHARTS[name], inline_svg(path, CHARTS[name]))
 
 
 def inline_svg(path: Path, label: str) -> Markup:

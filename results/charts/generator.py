@@ -33,7 +33,7 @@ from results.charts.style import (
     say,
 )
 from results.history import Deliveries
-from results.latency import percentile
+from results.latency import lateness_ms, percentile
 from results.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ def generator_figures(bundle: Bundle, verdict: Verdict) -> GeneratorFigures:
     coverage = verdict.coverage
     needs = bundle.manifest.thresholds
     late = Histogram.of(
-        (one.completion.sent_ns - one.intent.intended_ns) / 1e6
-        for one in bundle.history.deliveries
-        if one.intent.attempt == 1 and one.completion and one.completion.sent_ns is not None
+        ms for one in bundle.history.deliveries if (ms := lateness_ms(one)) is not None
     )
     skew = Histogram.of(
         spread

@@ -159,9 +159,10 @@ def _title(prices: Sequence[Price]) -> str:
     if not kept:
         return "No strategy kept every promise, whatever it cost"
     best = min(kept, key=lambda price: price.p99_ratio or 0)
-    return (
-        f"The fastest that kept every promise: {best.strategy}, p99 {best.p99_ratio:.2f} × the best"
-    )
+    times = f"{best.p99_ratio:.2f}"
+    if times == "1.00":
+        return f"{best.strategy} kept every promise and was the fastest"
+    return f"The fastest that kept every promise: {best.strategy}, p99 {times} × the best"
 
 
 def _draw_panel(axes: "Axes", prices: Sequence[Price], name: str) -> None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WINDOWS_MAX = 60
+WINDOW_SECONDS, WINDOWS_MAX = 0.25, 60
 COLOURS = {"first ok": BLUE, "ok again": SKY, "unknown": AMBER, "refused": VIOLET}
 STACK_INCHES, LANE_INCHES, LANE_CHARACTERS = 3.1, 0.22, 29
 
@@ -88,7 +88,7 @@ def timeline_figures(bundle: Bundle, verdict: Verdict) -> TimelineFigures:
     """Count the outcomes of all deliveries, and lay out the faults."""
     deliveries = bundle.history.deliveries
     span = Span.of(deliveries)
-    windows = Windows.over(span.seconds, at_least=0.05, most=WINDOWS_MAX)
+    windows = Windows.over(span.seconds, at_least=WINDOW_SECONDS, most=WINDOWS_MAX)
     names = _outcomes(deliveries)
     counts = {name: [0] * (len(windows.edges) - 1) for name in COLOURS}
     for name, one in zip(names, deliveries, strict=True):

@@ -3,7 +3,8 @@
 Two short runs that share nothing but the machine: the article's fix under distinct webhook ids,
 with a directed search for the smallest history; and `insert_first` under the same duplicates while
 replicas are crashed at all three points around their COMMIT. Exit status 0 if and only if the
-first is invalid by a duplicate shipment and the second is valid.
+first is invalid by a duplicate shipment and the second is valid. Only those charts are drawn that
+tell this story: `onceproof report` draws all of them.
 """
 
 from dataclasses import replace
@@ -24,6 +25,7 @@ from scenarios.engine.runner import run
 from scenarios.engine.scenario import Burst, Crash, InTransaction, Scenario, Traffic
 from scenarios.engine.show import consoles, write_outputs
 
+CHARTS = ("timeline", "latency", "counterexample")
 GUILTY = replace(distinct_ids, traffic=Traffic(orders=140, per_second=70))
 INNOCENT = Scenario(
     title="Replicas crash around their COMMIT while every webhook arrives twice",
@@ -54,7 +56,7 @@ async def demonstrate(seed: int, runs: Path) -> int:
         with progress(aside, f"{name} × {strategy} (seed {seed})") as watch:
             folder, verdict = await run(plan, watch)
             watch("drawing the report")
-            shown.append((folder, verdict, write_outputs(folder, verdict)))
+            shown.append((folder, verdict, write_outputs(folder, verdict, CHARTS)))
     (_, guilty, timelines), (_, innocent, _) = shown
     if timelines:
         console.print(Card(timelines[0]))

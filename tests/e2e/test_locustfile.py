@@ -52,6 +52,32 @@ async def test_every_copy_arrives_once_at_another_replica(sink: Sink, plan: Swar
     ]
 
 
+async def test_who_waits_for_a_free_user_is_late_and_who_waits_for_an_answer_is_not(
+    sink: Sink, plan: SwarmPlan
+) -> None:
+    """Both are counted from the planned time; only the sender's own part is its lateness."""
+
+    async def slowly(request: web.Request, _attempt: int) -> web.StreamResponse:
+        if request.headers["X-Shopify-Topic"] == "orders/create":
+            await asyncio.sleep(0.3)
+        return web.json_response({})
+
+    sink.answer = slowly
+    crowded = replace(plan, create_webhook="/webhooks/orders/create", orders=4, users=1)
+    history = await send(replace(crowded, per_second=1_000.0, copies=1))
+    own, waited = [], []
+    for intent in history.intents:
+        sent_ns = history.completions[intent.attempt_id].sent_ns
+        if intent.topic == "orders/paid" and sent_ns is not None:
+            own.append((sent_ns - intent.intended_ns - intent.waited_ns) / 1e9)
+            waited.append(intent.waited_ns / 1e9)
+    assert len(own) == 4
+    assert waited[0] == 0  # the first one had a second before its time
+    assert min(waited[1:]) > 0.25
+    assert own[0] < 0.2
+    assert own[3] > 0.55  # two orders before it, 0.3 s each, after all were due
+
+
 async def test_a_connection_lost_after_reading_is_info_and_is_never_resent_by_the_client(
     sink: Sink, plan: SwarmPlan
 ) -> None:

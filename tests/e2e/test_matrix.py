@@ -105,7 +105,7 @@ def test_a_killed_matrix_goes_on_and_its_runs_can_be_compared(
     assert str(Path(wrong["report"])) in again.stdout
     assert Path(wrong["report"]).is_file()
     assert len(list(folder.glob("slot-0/2*"))) == 2  # what was interrupted is removed
-    for name in ("matrix.md", "matrix.png", "matrix.svg"):
+    for name in ("matrix.md", "matrix.png", "matrix.svg", "price.png", "price.json"):
         assert (folder / name).stat().st_size > 100
 
     left, other = str(Path(wrong["report"]).parent), str(Path(right["report"]).parent)

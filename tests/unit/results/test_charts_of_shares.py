@@ -151,6 +151,11 @@ def test_what_proved_nothing_or_stands_alone_has_no_price() -> None:
     assert figures.title.startswith("Nothing to compare")
 
 
+def test_a_right_strategy_that_is_the_fastest_has_that_title() -> None:
+    figures = price_figures(["a", "b"], [cell("a", "x", 9, 1, INVALID), cell("b", "x", 3)])
+    assert figures.title == "b kept every promise and was the fastest"
+
+
 def test_without_a_strategy_that_kept_its_promises_the_title_says_so() -> None:
     figures = price_figures(
         ["a", "b"], [cell("a", "x", 1, 1, INVALID), cell("b", "x", 2, 1, INVALID)]

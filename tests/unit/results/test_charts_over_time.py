@@ -80,14 +80,14 @@ def test_the_timeline_counts_every_delivery_in_its_window() -> None:
 def test_the_first_ok_is_the_one_that_was_answered_first() -> None:
     world = World()
     world.deliver(1, at_ms=0, took_ms=900)
-    world.deliver(1, at_ms=100, copy=1, took_ms=10)
-    world.deliver(1, at_ms=170, copy=2, took_ms=700)
-    world.deliver(1, at_ms=200, topic="orders/cancelled", took_ms=10)
+    world.deliver(1, at_ms=300, copy=1, took_ms=10)
+    world.deliver(1, at_ms=600, copy=2, took_ms=200)
+    world.deliver(1, at_ms=400, topic="orders/cancelled", took_ms=10)
     bundle = world.bundle()
     first, again = timeline_figures(bundle, check(bundle)).layers
     assert (first.count, again.count) == (2, 2)  # the payment, and the other topic
-    assert first.per_second[2] > 0 == again.per_second[2]  # at 100 ms, of windows of 50 ms
-    assert again.per_second[0] > 0 == first.per_second[0]
+    assert first.per_second == (0, 8, 0, 0)  # at 300 and 400 ms, of windows of 250 ms
+    assert again.per_second == (4, 0, 4, 0)
 
 
 def test_the_title_of_the_timeline_is_the_verdict_and_red_if_it_is_broken() -> None:

@@ -107,6 +107,16 @@ def test_a_commit_whose_answer_was_withheld_is_a_lost_acknowledgement() -> None:
     assert cover(replace(world.bundle(), statements=tuple(rolled_back))).lost_acknowledgements == 0
 
 
+def test_lateness_is_the_senders_own_and_that_of_payments() -> None:
+    world = World()
+    world.deliver(FIRST, at_ms=0, late_ms=300)
+    world.intents[-1] = changed(world.intents[-1], waited_ns=ns(290) - ns(0))
+    for number in range(9):
+        world.deliver(FIRST + number, at_ms=1, topic="orders/create", late_ms=0)
+    coverage = cover(world.bundle())
+    assert (coverage.lateness_p50_ms, coverage.lateness_p99_ms) == (10.0, 10.0)
+
+
 def test_holds_lateness_and_unresolved_orders_are_measured() -> None:
     world = World()
     for number in range(100):
