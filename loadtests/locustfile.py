@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import psutil
 from locust import events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
@@ -156,6 +157,8 @@ def prepare(environment: Any, **_: Any) -> None:
         try:
             read_options(environment)
         except ValueError as error:
+            for worker in psutil.Process().children() if given.processes else ():
+                worker.terminate()  # it would wait for its master for minutes
             raise SystemExit(f"onceproof: {error}") from None
 
 
