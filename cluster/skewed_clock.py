@@ -7,7 +7,7 @@ the `faketime` command, which knows where its distribution put it, and is tried 
 Limits: Linux; only what asks the C library for the time is fooled (a Go program asks the kernel
 itself), which the evidence of the fault must show. libfaketime up to 0.9.10 makes sleeps until a
 monotonic time fail (`clock_nanosleep`; `time.sleep` of Python 3.11 and newer): the trial finds it.
-One that is killed leaves two small objects behind in /dev/shm, which are removed by its pid.
+Up to then, too, one that is killed leaves two small objects in /dev/shm, removed by its pid.
 """
 
 import os
@@ -89,7 +89,7 @@ def available() -> tuple[bool, str]:
 
 
 def remove_shared_memory(pid: int) -> None:
-    """Remove what libfaketime leaves behind of a process that was killed; harmless without."""
+    """Remove the names of what libfaketime shares below this process; harmless while it runs."""
     for name in _SHARED_MEMORY:
         Path("/dev/shm", name.format(pid=pid)).unlink(missing_ok=True)
 

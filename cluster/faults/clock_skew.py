@@ -66,6 +66,8 @@ class ClockSkew:
         await self.context.place.stop(victim)
         self.skewed = await self.context.place.recovered(victim, timeout_seconds=_RECOVER_SECONDS)
         self._begun = time.monotonic()
+        # Only the names: what is open stays open, and nothing is left however it ends.
+        _forget(self.skewed)
         self._stages.note(Stage.INJECT, {"identity": self.skewed.identity})
 
     async def evidence(self) -> Evidence:
@@ -112,8 +114,7 @@ class ClockSkew:
         current = await self.context.replica(self.replica)
         with contextlib.suppress(ClusterError):  # it has ended by itself: its successor comes
             await self.context.place.stop(current)
-        if current.pid is not None:
-            remove_shared_memory(current.pid)
+        _forget(current)
         self.recovered = await self.context.place.recovered(
             current, timeout_seconds=_RECOVER_SECONDS
         )
@@ -133,6 +134,12 @@ class ClockSkew:
                         return _seconds_off(answer.headers.get("Date"))
                 await asyncio.sleep(_POLL_SECONDS)
         return None
+
+
+def _forget(replica: Replica) -> None:
+    """Remove what the library keeps of a process under a name."""
+    if replica.pid is not None:
+        remove_shared_memory(replica.pid)
 
 
 def _seconds_off(date: str | None) -> float | None:

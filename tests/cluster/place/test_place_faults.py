@@ -4,6 +4,7 @@ The child holds its transaction open by itself, so what the wire would do is lef
 COMMIT is one that is never sent. What the played wire does not do must show as a missing proof.
 """
 
+import asyncio
 import os
 import signal
 import time
@@ -222,6 +223,24 @@ async def test_a_replica_that_asks_for_no_memory_is_no_oom_and_comes_back(
     assert fault.recovered is not None
     assert fault.recovered.identity != victim.identity
     assert not any(group.exists() for group in memory_groups_of(context.journal))
+
+
+@needs_memory_group
+async def test_an_oom_that_is_cancelled_leaves_nobody_without_memory(
+    victim: Replica, context: FaultContext, processes: Processes
+) -> None:
+    await processes.freeze(victim)
+    under_way = asyncio.create_task(perform(Oom(context, "oom-1", "blind", victim.name)))
+    deadline = time.monotonic() + 10
+    while "inject" not in stages(context.journal):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    (group,) = memory_groups_of(context.journal)
+    assert group.exists()
+    under_way.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await under_way
+    assert not group.exists()
 
 
 async def test_without_a_memory_cgroup_an_oom_is_missed_with_what_it_would_take(
