@@ -49,7 +49,7 @@ SMALL = frozenset(
     {"manifest.json", "verdict.json", "measures.json", "summary.md", "report.html", "junit.xml",
      "journal.jsonl", "charts"}
 )  # fmt: skip
-"""What is left of a slim run: some 200 KB instead of some 20 MB."""
+"""What is left of a slim run: less than 1 MB of some 10 to 20."""
 T = TypeVar("T", bound=Record)
 
 

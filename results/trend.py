@@ -8,8 +8,9 @@ out and told, never fatal: a trend is worth less than the verdict of today.
 
 Absolute times of two commits are of two machines, or of two moods of one, so they are not compared:
 a latency is shown as its ratio to that of a reference strategy in the same matrix, under the same
-scenario, provider and seed. The ratio's interval is the widest that the two intervals allow; where
-one of them is open, so is the ratio's.
+scenario, provider and seed, and not at all where one of the two proved nothing: its sender may have
+been late. The ratio's interval is the widest that the two intervals allow; where one of them is
+open, so is the ratio's.
 
 Limits: the newest `COMMITS_MAX` commits and at most `LINES_MAX` lines; a file beyond
 `FILE_MAX_BYTES` is none of ours.
@@ -152,7 +153,7 @@ class Trend:
         if not line.reference or line.strategy == line.reference:
             return None
         reference = self.at(line.commit, (line.reference, line.scenario, line.provider, line.seed))
-        if reference is None:
+        if reference is None or State.UNKNOWN in (line.state, reference.state):
             return None
         ours, theirs = (one.p50 if share == 0.50 else one.p99 for one in (line, reference))
         if ours is None or theirs is None:

@@ -108,7 +108,9 @@ class TrendNumbers(Figures, frozen=True, kw_only=True):
             first = None
             for across, cells in enumerate(panels):
                 axes = figure.add_subplot(grid[1 + down, across], sharey=first)
-                first = first or axes
+                if first is None:
+                    first = axes
+                    axes.set_ylabel(f"latency {share}, ratio")
                 _draw_ratios(axes, self.commits, cells, share, looks)
             low, high = axes.get_ylim()  # of all panels of the row
             axes.set_ylim(min(low, 0.45), max(high, 2.2))  # a hair's breadth is not to look large
@@ -243,10 +245,10 @@ def _draw_ratios(
         known = [(at, ratio) for at, ratio in points if ratio is not None]
         if not known:
             continue
-        below = [ratio.value - (ratio.low or ratio.value) for _, ratio in known]
-        above = [(ratio.high or ratio.value) - ratio.value for _, ratio in known]
+        down = [ratio.value - (ratio.low or ratio.value) for _, ratio in known]
+        up = [(ratio.high or ratio.value) - ratio.value for _, ratio in known]
         axes.errorbar(
-            [at for at, _ in known], [ratio.value for _, ratio in known], yerr=[below, above],
+            [at for at, _ in known], [ratio.value for _, ratio in known], yerr=[down, up],
             marker="o", markersize=3, linewidth=1.4, elinewidth=0.8, **looks[cell.strategy],
         )  # fmt: skip
     axes.axhline(1, color=MUTED, linewidth=0.8)
@@ -260,8 +262,8 @@ def _draw_ratios(
     axes.tick_params(labelsize=8)
     seed = cells[0].seed
     with_seed = f", seed {seed}" * (seed != 1)
-    title = f"{_label(cells[0].scenario)} ({_label(cells[0].provider)}{with_seed}): {share}"
-    axes.set_title(f"{title}\n÷ that of {_label(reference)}", loc="left", fontsize=8.5, color=INK)
+    below = f"÷ {_label(reference)} ({_label(cells[0].provider)}{with_seed})"
+    axes.set_title(f"{_label(cells[0].scenario)}\n{below}", loc="left", fontsize=8.5, color=INK)
 
 
 def _label(name: str) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from results.errors import HarnessError
 
-FREE_MIN_BYTES = 1 << 30  # to begin a run: some forty times what a usual one takes
+FREE_MIN_BYTES = 1 << 30  # to begin a run: a usual one takes less than a tenth of it
 RESERVE_BYTES = 512 << 20  # to go on with it
 RUN_MAX_BYTES = 8 << 30  # of one run's folder
 LOOK_SECONDS = 2.0

@@ -8,8 +8,8 @@ every file of onceproof and beside onceproof.toml), so a changed handler never i
 of the one before. Limit: a service that lives elsewhere can change unseen; `--fresh` begins anew.
 
 Disk: a run that differs from what was expected, or proved nothing, is kept whole; of any other one
-only the small files are kept (`RunFolder.slim`), at once, so that a matrix of hundreds of cells
-takes some 200 KB for each. It ends before a disk is full, and goes on when it is called again.
+only the small files are kept (`RunFolder.slim`), at once, so that each of a matrix's hundreds of
+cells takes less than 1 MB. It ends before a disk is full, and goes on when it is called again.
 """
 
 import asyncio

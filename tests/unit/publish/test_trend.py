@@ -133,6 +133,7 @@ def test_a_latency_is_a_multiple_of_the_references() -> None:
         line("a", "insert_first", scenario="calm"), line("a", "insert_first", provider="ignores"),
         line("a", "insert_first", p50=None), line("a", "insert_first", p50=percentile(0.5, None)),
         line("a", "insert_first", p50=percentile(0.5, 0.0)), line("a", "for_update"),
+        line("a", "insert_first", State.UNKNOWN),
     ],
 )  # fmt: skip
 def test_without_a_reference_beside_it_there_is_no_ratio(reference: TrendLine) -> None:
