@@ -23,7 +23,7 @@ from scenarios.engine.catalog import load_scenario, shipped, unknown
 from scenarios.engine.config import OWN_CONFIG, find_config, load_config
 from scenarios.engine.expected import ALL_VALID, read_expected
 from scenarios.engine.matrix import MatrixPlan, run_matrix
-from scenarios.engine.outcome import DIFFERS, NOT_EXPECTED, UNKNOWN, JudgedCell, Outcome, weigh
+from scenarios.engine.outcome import DIFFERS, STRAY, UNKNOWN, JudgedCell, Outcome, weigh
 from scenarios.engine.progress import progress
 from scenarios.engine.scenario import Scenario
 from scenarios.engine.show import consoles, pick_strategy, say_json
@@ -105,7 +105,7 @@ def show(console: Console, folder: Path, outcome: Outcome) -> None:
 def remarks(outcome: Outcome) -> Iterator[tuple[str, list[str]]]:
     """Headings and lines: what differs, what proved nothing, what broke, what nobody expected."""
     broken = [one for one in outcome.cells if one.result.validity is Validity.INVALID]
-    stray = outcome.in_state(NOT_EXPECTED)
+    stray = outcome.in_state(STRAY)
     for title, cells, words in (
         ("Not as expected", outcome.in_state(DIFFERS), _difference),
         ("Proved nothing; call again to run these once more", outcome.in_state(UNKNOWN), _doubt),
@@ -185,4 +185,4 @@ def _report(one: JudgedCell) -> str:
 
 
 def _stray(one: JudgedCell) -> str:
-    return f"{SIGNS[one.result.validity]} {one.result.cell.words}: not expected: {one.found}"
+    return f"{SIGNS[one.result.validity]} {one.result.cell.words}: {one.found}"

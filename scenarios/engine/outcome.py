@@ -20,7 +20,7 @@ from scenarios.engine.matrix import MatrixPlan
 from scenarios.engine.plan import own_version
 
 FORMAT_VERSION = 1
-AS_EXPECTED, DIFFERS, NOT_EXPECTED, UNKNOWN = "as expected", "differs", "not expected", "unknown"
+AS_EXPECTED, DIFFERS, STRAY, UNKNOWN = "as expected", "differs", "not in the table", "unknown"
 
 
 class JudgedCell(Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         """`36 cells: 35 as expected, 1 differs`."""
         told = (
             f"{len(found)} {state}"
-            for state in (AS_EXPECTED, DIFFERS, UNKNOWN, NOT_EXPECTED)
+            for state in (AS_EXPECTED, DIFFERS, UNKNOWN, STRAY)
             if (found := self.in_state(state))
         )
         return f"{len(self.cells)} cell{'s' * (len(self.cells) > 1)}: {', '.join(told)}"
@@ -117,7 +117,7 @@ def weigh(
 def _judged(folder: Path, result: CellResult, expected: Expected) -> JudgedCell:
     wanted = expected.of(result.cell)
     differences = wanted.differences(result) if wanted else ()
-    state = DIFFERS if differences else AS_EXPECTED if wanted else NOT_EXPECTED
+    state = DIFFERS if differences else AS_EXPECTED if wanted else STRAY
     return JudgedCell(
         result=result,
         state=state if result.proved else UNKNOWN,
