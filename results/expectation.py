@@ -1,6 +1,6 @@
 """How a verdict stands to what was expected of it: the matrix, its site and its trend share it.
 
-*As expected* and *differs* need an expected table that names the cell; *not expected* is a cell
+*As expected* and *differs* need an expected table that names the cell; *not in the table* is one
 that it does not name, which fails nothing; *unknown* proved nothing, whatever was expected.
 """
 
@@ -12,5 +12,5 @@ class State(StrEnum):
 
     AS_EXPECTED = "as expected"
     DIFFERS = "differs"
-    NOT_EXPECTED = "not expected"
+    NOT_IN_TABLE = "not in the table"
     UNKNOWN = "unknown"

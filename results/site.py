@@ -42,8 +42,8 @@ from results.trend import (
 from results.verdict import Validity
 
 MARK = '<meta name="generator" content="onceproof">'
-URGENCY = (State.DIFFERS, State.UNKNOWN, State.NOT_EXPECTED, State.AS_EXPECTED)
-CLASSES = {State.DIFFERS: "differs", State.UNKNOWN: "open", State.NOT_EXPECTED: "stray",
+URGENCY = (State.DIFFERS, State.UNKNOWN, State.NOT_IN_TABLE, State.AS_EXPECTED)
+CLASSES = {State.DIFFERS: "differs", State.UNKNOWN: "open", State.NOT_IN_TABLE: "stray",
            State.AS_EXPECTED: "expected"}  # fmt: skip
 
 GROUPS = (

@@ -1,4 +1,4 @@
-"""The provider ships, and its answer is lost: for two seconds, then again as a 500.
+"""The provider ships, and its answer is lost: for two seconds, and for two more it is a 500.
 
 Nobody but the provider knows that the parcel is on its way. A relay must call again, and the call
 must carry the key of the first one, or the buyer gets two.

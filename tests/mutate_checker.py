@@ -44,7 +44,10 @@ def targets(names: list[str]) -> list[str]:
     folder = ROOT / "results" / "anomalies"
     modules = [f"results/anomalies/{path.name}" for path in sorted(folder.glob("*.py"))
                if path.name not in WITHOUT_PREDICATE]  # fmt: skip
-    return [name for name in (*modules, *BESIDE) if not names or Path(name).stem in names]
+    known = {Path(name).stem: name for name in (*modules, *BESIDE)}
+    if unknown := [name for name in names if name not in known]:
+        raise SystemExit(f"no such module: {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in names or known]
 
 
 def mutants(module: str) -> Iterator[Mutant]:

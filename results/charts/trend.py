@@ -43,9 +43,9 @@ ROWS_MAX, PANELS_MAX = 60, 4
 NAME_MAX = 28
 DARK = "#111111"  # not the ink, which turns light on a dark page
 FILLS = {State.AS_EXPECTED: BLUE, State.DIFFERS: BROKEN, State.UNKNOWN: "#f0b440",
-         State.NOT_EXPECTED: "#b4bac2"}  # fmt: skip
+         State.NOT_IN_TABLE: "#b4bac2"}  # fmt: skip
 INKS = {State.AS_EXPECTED: "#ffffff", State.DIFFERS: "#ffffff", State.UNKNOWN: DARK,
-        State.NOT_EXPECTED: DARK}  # fmt: skip
+        State.NOT_IN_TABLE: DARK}  # fmt: skip
 TICKS = [base * 10.0**power for power in range(-3, 4) for base in (1, 2, 5)]
 LINES = (BLUE, AMBER, VIOLET, "#1f8a70", "#8e7cc3", MUTED)
 SHARES = ("p50", "p99")

@@ -73,7 +73,7 @@ class Expected(Struct, frozen=True):
             return State.UNKNOWN
         wanted = self.of(result.cell)
         if wanted is None:
-            return State.NOT_EXPECTED
+            return State.NOT_IN_TABLE
         return State.DIFFERS if wanted.differences(result) else State.AS_EXPECTED
 
 

@@ -127,7 +127,7 @@ async def _work(
         require_room(folder)
         tally.began(cell)
         result = await slot.run(cell, given, limit_seconds)
-        settled = plan.expected.state_of(result) in (State.AS_EXPECTED, State.NOT_EXPECTED)
+        settled = plan.expected.state_of(result) in (State.AS_EXPECTED, State.NOT_IN_TABLE)
         if settled and not plan.keep:
             RunFolder(folder / result.run).slim()
         append_result(folder / "cells.jsonl", result)

@@ -112,7 +112,7 @@ def show(console: Console, folder: Path, outcome: Outcome) -> None:
 def remarks(outcome: Outcome) -> Iterator[tuple[str, list[str]]]:
     """Headings and lines: what differs, what proved nothing, what broke, what nobody expected."""
     broken = [one for one in outcome.cells if one.result.validity is Validity.INVALID]
-    stray = outcome.in_state(State.NOT_EXPECTED)
+    stray = outcome.in_state(State.NOT_IN_TABLE)
     for title, cells, words in (
         ("Not as expected", outcome.in_state(State.DIFFERS), _difference),
         (
@@ -196,4 +196,4 @@ def _report(one: JudgedCell) -> str:
 
 
 def _stray(one: JudgedCell) -> str:
-    return f"{SIGNS[one.result.validity]} {one.result.cell.words}: not expected: {one.found}"
+    return f"{SIGNS[one.result.validity]} {one.result.cell.words}: {one.found}"

@@ -60,7 +60,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         """`36 cells: 35 as expected, 1 differs`."""
         told = (
             f"{len(found)} {state.value}"
-            for state in (State.AS_EXPECTED, State.DIFFERS, State.UNKNOWN, State.NOT_EXPECTED)
+            for state in (State.AS_EXPECTED, State.DIFFERS, State.UNKNOWN, State.NOT_IN_TABLE)
             if (found := self.in_state(state))
         )
         return f"{len(self.cells)} cell{'s' * (len(self.cells) > 1)}: {', '.join(told)}"

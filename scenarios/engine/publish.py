@@ -133,7 +133,7 @@ def run_entry(folder: RunFolder, commit: str) -> Entry:
         line=TrendLine(
             commit=commit, at_utc=at, strategy=verdict.strategy, scenario=verdict.scenario,
             provider=verdict.provider, seed=verdict.seed, validity=verdict.validity,
-            state=State.UNKNOWN if unknown else State.NOT_EXPECTED, codes=verdict.totals,
+            state=State.UNKNOWN if unknown else State.NOT_IN_TABLE, codes=verdict.totals,
             causes=tuple(dict.fromkeys(doubt.cause for doubt in verdict.doubts)),
             **_figures(measures),
         ),

@@ -217,7 +217,7 @@ class Scenario:
     title: str
     replicas: int = 3
     traffic: Traffic = field(default_factory=Traffic)
-    faults: Sequence[Fault] = ()
+    faults: Sequence[Fault] = ()  # which of them comes when is drawn from the seed
     fault_every_seconds: float = 0.0  # from one fault's begin to the next; 0: one on another
     provider: Literal["honours", "ignores"] | None = None  # idempotency keys; None: as asked
     stretch_ms: float = 0.0  # the wire delays every flight: widens each race window

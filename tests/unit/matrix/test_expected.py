@@ -6,12 +6,14 @@ import pytest
 
 from results.errors import ConfigError
 from results.verdict import Validity
-from scenarios.engine.catalog import shipped
+from scenarios.engine.catalog import load_scenario, shipped
 from scenarios.engine.cells import Cell, CellResult
 from scenarios.engine.config import OWN_CONFIG, load_config
 from scenarios.engine.expected import ALL_VALID, Expectation, Expected, read_expected
+from scenarios.engine.matrix_show import LONG_SECONDS
 
 CELL = Cell(strategy="article", scenario="distinct_ids", provider="honours", seed=1)
+PLAIN = ("distinct_ids", "duplicate_storm")  # duplicates and nothing else
 VALID, INVALID, UNKNOWN = Validity.VALID, Validity.INVALID, Validity.UNKNOWN
 
 
@@ -103,6 +105,21 @@ def test_a_service_of_ones_own_is_expected_to_be_valid() -> None:
     anything = Cell(strategy="default", scenario="mine", provider="ignores", seed=4)
     assert ALL_VALID.of(anything) == expecting()
     assert not read_expected().of(anything)
+
+
+def short(scenario: str) -> bool:
+    """Whether a matrix runs it unasked."""
+    traffic = load_scenario(scenario)[1].traffic
+    return traffic.orders / traffic.per_second <= LONG_SECONDS
+
+
+def test_a_new_strategy_or_scenario_has_its_lines_in_the_shipped_table() -> None:
+    strategies = load_config(OWN_CONFIG).strategies
+    wanted = {(name, scenario) for name in strategies for scenario in PLAIN}
+    wanted |= {(list(strategies)[-1], scenario) for scenario in shipped() if short(scenario)}
+    lines = {(strategy, scenario) for strategy, scenario, _ in read_expected().rows}
+    missing = sorted(wanted - lines)
+    assert not missing, "strategy and scenario without a line in scenarios/expected.toml"
 
 
 def test_the_shipped_table_names_what_there_is() -> None:

@@ -102,7 +102,7 @@ def test_what_differs_comes_first_and_is_the_only_red(runs: Path, tmp_path: Path
         one["strategy"] + str(one["seed"]): one["state"] for one in trend_of(tmp_path / "site")
     }
     assert states == {"article1": "differs", "naive1": "unknown", "insert_first1": "as expected",
-                      "article5": "not expected"}  # fmt: skip
+                      "article5": "not in the table"}  # fmt: skip
 
 
 def test_the_page_needs_nothing_outside_and_has_no_dead_link(runs: Path, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def history(count: int = 4) -> Trend:
         commit = f"{number:07d}"
         last = FALLEN if number == count - 1 else {}
         trend.add([
-            line(commit, "naive", State.NOT_EXPECTED, validity=Validity.INVALID, codes={"A1": 2}),
+            line(commit, "naive", State.NOT_IN_TABLE, validity=Validity.INVALID, codes={"A1": 2}),
             line(commit), line(commit, "insert_first", **last),
         ])  # fmt: skip
     return trend

@@ -4,7 +4,8 @@ import random
 
 from results.bundle import Bundle
 from results.records import Line, Outcome, Stage
-from tests.unit.results.planted import NEIGHBOUR, PLANTS, VICTIM
+from tests.unit.results.planted import DECLARED
+from tests.unit.results.plants import NEIGHBOUR, PLANTS, VICTIM
 from tests.unit.results.world import FIRST, ONE_LINE, OTHER_SHOP, QUERIES, SHOP, SKUS, World
 
 KINDS = ("deliver", "deliver", "repeat", "ship", "state", "state", "look", "leak", "fault", "hold",
@@ -33,7 +34,7 @@ class Chaos:
         chance, world = self.chance, self.world
         world.look(at_ms=0)
         if chance.random() < 0.4:  # an anomaly, and whatever may happen to it
-            PLANTS[chance.choice(list(PLANTS))][1](world)
+            PLANTS[chance.choice(list(DECLARED))].change(world)
             self.orders, self.at_ms = [VICTIM, NEIGHBOUR], chance.uniform(2_060, 2_250)
         kinds = chance.sample(KINDS, chance.randint(3, len(KINDS)))
         for number in range(chance.randint(1, 14)):
