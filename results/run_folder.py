@@ -149,8 +149,8 @@ class RunFolder:
         manifest = self.read_manifest()
         if not manifest.history_kept:
             raise ConfigError(
-                f"The history of {self.path.name} was not kept: a matrix found it as expected. "
-                f"Read {self.report}, or run the matrix with --keep to judge a run again."
+                f"The history of {self.path.name} was not kept: a matrix keeps those that differ "
+                f"or prove nothing. Read {self.report}, or run the matrix with --keep."
             )
         notes: list[Note] = []
         histories = self.histories()
