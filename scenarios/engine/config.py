@@ -5,14 +5,17 @@ wrong in the file is said with its line, its key and what was expected. Secrets 
 file: `secret_from` names the environment variable that carries one.
 """
 
+import os
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from cluster.spawn import module_environment
 from results.errors import ConfigError
 
 
@@ -45,12 +48,24 @@ class LedgerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stock: str | None = None
 
 
-class ServiceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One onceproof.toml."""
+class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands in an onceproof.toml."""
 
     service: ServiceTable
     strategies: dict[str, str] = {}
     ledger: LedgerTable
+
+
+class ServiceConfig(Described, frozen=True, kw_only=True):
+    """One onceproof.toml, and where it lies: its commands run there."""
+
+    folder: Path
+
+    def environment(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The variables of a command: the user's own and those given; for ours, our modules too."""
+        if self.folder == OWN_CONFIG.parent:
+            return module_environment(given)
+        return {**os.environ, **given}
 
     def command(self, role: str) -> tuple[str, ...]:
         """The command line of a role; `{python}` stands for the interpreter that runs us."""
@@ -84,18 +99,21 @@ def load_config(path: Path) -> ServiceConfig:
         raise ConfigError(f"{path}: cannot be read ({error}). Name one with --config.") from None
     try:
         check_roles(path, text, tomllib.loads(text))
-        config = msgspec.toml.decode(text, type=ServiceConfig)
+        described = msgspec.toml.decode(text, type=Described)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}. It must be a TOML file.") from None
     except msgspec.ValidationError as error:
         raise ConfigError(explain(path, text, str(error))) from None
-    if not config.service.roles.get("web"):
+    if not described.service.roles.get("web"):
         line = line_of(text, "service.roles", "web")
         raise ConfigError(
             f'{path}: line {line}: service.roles.web: expected a command, as in web = ["node", '
             '"server.js"].'
         )
-    return config
+    return ServiceConfig(
+        service=described.service, strategies=described.strategies, ledger=described.ledger,
+        folder=path.resolve().parent,
+    )  # fmt: skip
 
 
 def check_roles(path: Path, text: str, raw: dict[str, Any]) -> None:

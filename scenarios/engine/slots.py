@@ -19,7 +19,7 @@ import msgspec
 import psutil
 
 from cluster.heal import heal
-from cluster.spawn import module_environment
+from cluster.spawn import ROOT
 from results.errors import ClusterError, ConfigError
 from results.verdict import Verdict
 from scenarios.engine.cells import Cell, CellResult
@@ -28,6 +28,10 @@ from scenarios.engine.exits import USAGE
 MATRIX_VARIABLE = "ONCEPROOF_MATRIX"
 GRACE_SECONDS = 30.0  # an interrupted run takes down its replicas and its Postgres
 END_SECONDS = 5.0
+# Not by a variable for Python's path: the service that the child starts would inherit it.
+OURSELVES = (
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); from scenarios.engine.cli import main; main()"
+)
 
 
 class Slot:
@@ -42,13 +46,13 @@ class Slot:
         """What came of a cell; ConfigError when the child says that the input is wrong."""
         begun = time.monotonic()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "scenarios.engine.cli", "run", scenario,
+            sys.executable, "-c", OURSELVES, "run", scenario,
             "--strategy", cell.strategy, "--provider", cell.provider, "--seed", str(cell.seed),
             "--config", str(self._config), "--runs", str(self.runs), "--json",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=module_environment({MATRIX_VARIABLE: str(self._matrix)}),
+            env={**os.environ, MATRIX_VARIABLE: str(self._matrix)},
             start_new_session=True,
         )  # fmt: skip
         try:

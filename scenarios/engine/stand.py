@@ -19,7 +19,7 @@ from cluster.ledgers import LedgerReader
 from cluster.ports import free_port
 from cluster.postgres import Postgres
 from cluster.processes import Processes, ProcessSpec
-from cluster.spawn import Child, module_environment, spawn
+from cluster.spawn import Child, spawn
 from cluster.wire.client import Wire
 from cluster.witness.client import WitnessClient
 from results.errors import ClusterError
@@ -147,9 +147,10 @@ async def apply_schema(config: ServiceConfig, dsn: str, journal: Journal, logs: 
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=module_environment(
+                env=config.environment(
                     {config.service.database_from: dsn, RUN_VARIABLE: journal.owner}
                 ),
+                cwd=config.folder,
                 start_new_session=True,
             )
     except OSError as error:
@@ -201,7 +202,8 @@ async def start_replicas(stand: Stand, strategy: str, replicas: int) -> None:
         specs.append(
             ProcessSpec(
                 name=name, role=role, command=stand.config.command(role), url=url,
-                environment=module_environment(environment),
+                environment=stand.config.environment(environment),
+                folder=stand.config.folder,
                 ready_path=service.ready if role == "web" else "",
             )
         )  # fmt: skip
