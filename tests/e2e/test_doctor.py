@@ -1,6 +1,7 @@
 """What `onceproof doctor` says of a database of the user's."""
 
 import json
+import os
 from pathlib import Path
 
 import asyncpg
@@ -12,8 +13,10 @@ from tests.e2e.test_cli import onceproof
 
 
 async def test_the_doctor_says_whether_a_database_permits_its_use(tmp_path: Path) -> None:
+    home = os.environ.get("HOME", "/")  # where the template of the database lies already
+
     def examined() -> tuple[int, bool, str]:
-        done = onceproof("doctor", "--json", ONCEPROOF_DATABASE_URL=server.dsn)
+        done = onceproof("doctor", "--json", HOME=home, ONCEPROOF_DATABASE_URL=server.dsn)
         found = {one["what"]: one for one in json.loads(done.stdout)}
         return done.returncode, found["database"]["ok"], found["database"]["detail"]
 
@@ -30,4 +33,4 @@ async def test_the_doctor_says_whether_a_database_permits_its_use(tmp_path: Path
             assert (status, ok, "permits its use" in detail) == (0, True, True)
         finally:
             await server.stop()
-    assert "database" not in onceproof("doctor").stdout
+    assert "database" not in onceproof("doctor", HOME=home).stdout

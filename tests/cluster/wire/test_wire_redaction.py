@@ -26,7 +26,9 @@ async def stored(bench: Bench) -> bytes:
 async def test_what_postgres_takes_for_a_literal_is_not_stored(bench: Bench) -> None:
     cases: list[tuple[Piece, Piece]] = []
 
-    @settings(max_examples=300, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(literals, comments)
     def collect(literal: Piece, comment: Piece) -> None:
         cases.append((literal, comment))

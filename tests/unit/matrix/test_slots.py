@@ -118,10 +118,21 @@ async def test_a_run_that_does_not_end_is_ended(tmp_path: Path, children: Childr
     assert "did not end within 1 s" in found.sentence
 
 
-async def test_wrong_input_ends_the_matrix(tmp_path: Path, children: Children) -> None:
-    children.answer(right={"status": 254, "speaks": False, "says": "onceproof: no such key"})
-    with pytest.raises(ConfigError, match=r"^no such key$"):
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ("onceproof: no such key", "no such key"),
+        ("starting\nonceproof: run this:\n    CREATE x;", "run this:\n    CREATE x;"),
+        ("Usage: onceproof run\nError: no such option", "Error: no such option"),
+    ],
+)
+async def test_wrong_input_ends_the_matrix(
+    tmp_path: Path, children: Children, says: str, told: str
+) -> None:
+    children.answer(right={"status": 254, "speaks": False, "says": says})
+    with pytest.raises(ConfigError) as caught:
         await one(tmp_path)
+    assert str(caught.value) == told
 
 
 async def whole(

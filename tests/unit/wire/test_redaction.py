@@ -19,7 +19,7 @@ WEBHOOK = "6f1c9f0e-3f0a-4a51-9d5c-7f7a3b1c2d3e"
 pieces = st.lists(st.one_of(literals, comments, code), max_size=12)
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(pieces, st.sampled_from([" ", "\n", "\t"]))
 def test_no_literal_and_no_comment_survives(written: list, gap: str) -> None:  # type: ignore[type-arg]
     shown, _ = redact_sql(joined(written, gap))
@@ -31,14 +31,14 @@ def test_no_literal_and_no_comment_survives(written: list, gap: str) -> None:  #
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(pieces, st.integers(0, 400))
 def test_nor_does_one_of_a_statement_that_is_cut_or_wrong(written: list, length: int) -> None:  # type: ignore[type-arg]
     shown, _ = redact_sql(joined(written)[:length])
     assert SECRET not in shown
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(pieces, nasty)
 def test_nor_where_a_backslash_may_be_an_escape(written: list, content: str) -> None:  # type: ignore[type-arg]
     strict = "'" + content.replace("'", "''") + "'"
@@ -47,7 +47,7 @@ def test_nor_where_a_backslash_may_be_an_escape(written: list, content: str) -> 
         assert SECRET not in redact_sql(f"{literal}, {joined(written)}", loose=True)[0]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text())
 def test_any_text_can_be_read(text: str) -> None:
     for loose in (False, True):
@@ -104,6 +104,7 @@ def test_ids_of_the_traffic_are_kept_and_named(id_: str) -> None:
     assert redact_value(1, f'{{"hush": "{id_}"}}'.encode())[1] == (id_,)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.sampled_from([0, 20, 25, 2950]), st.sampled_from([0, 1]))
 def test_a_bind_value_is_an_id_or_its_size(value: bytes, oid: int, shape: int) -> None:
     shown, keys = redact_value(shape, value, oid)
