@@ -128,7 +128,7 @@ def test_a_commit_whose_answer_was_withheld_is_told_as_done():
 
 
 def test_every_anomaly_of_the_catalogue_has_its_contradiction():
-    assert {entry.name for entry in CATALOGUE.values()} == set(CONTRADICTS)
+    assert {entry.name for entry in CATALOGUE.values()} == set(CONTRADICTS), "narrative.py"
 
 
 def test_a_run_without_a_wire_still_has_a_story():

@@ -61,9 +61,10 @@ def test_an_implied_anomaly_names_its_cause() -> None:
 
 def test_every_anomaly_is_defined_has_a_name_and_a_judge() -> None:
     defined = re.findall(r"^\| (A\d+) \| ([a-z-]+):", DEFINITION.read_text("utf-8"), re.MULTILINE)
-    assert defined == [(code, entry.name) for code, entry in CATALOGUE.items()]
-    assert [one.code for one in JUDGES] == [code for code, _ in defined], "one file each"
-    assert {name.split(maxsplit=1)[0] for name in DECLARED} == set(CATALOGUE), "one plant or more"
+    named = [(code, entry.name) for code, entry in CATALOGUE.items()]
+    assert named == defined, "the catalogue is not what docs/exactly-once.md defines"
+    assert [one.code for one in JUDGES] == list(CATALOGUE), "a file in results/anomalies each"
+    assert {name.split(maxsplit=1)[0] for name in DECLARED} == set(CATALOGUE), "planted_*.py"
 
 
 def test_every_code_is_judged_when_its_inputs_are_there() -> None:

@@ -68,7 +68,7 @@ def test_a_message_names_the_order_and_what_was_seen(name: str) -> None:
 
 
 def test_every_code_has_its_message_in_this_list() -> None:
-    assert {name.split(maxsplit=1)[0] for name in SAID} | {"A14"} == set(CATALOGUE)
+    assert {name.split(maxsplit=1)[0] for name in SAID} | {"A14"} == set(CATALOGUE), "SAID"
     assert SAID.keys() <= DECLARED.keys()
 
 
