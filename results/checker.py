@@ -57,7 +57,11 @@ def check(bundle: Bundle) -> Verdict:
     doubts = find_doubts(bundle, coverage)
     validity = decide(len(anomalies), len(doubts))
     manifest = bundle.manifest
-    latency = measure(one for one in bundle.history.deliveries if one.intent.authentic)
+    latency = measure(
+        one
+        for one in bundle.history.deliveries
+        if one.intent.authentic and one.intent.topic == "orders/paid"
+    )
     return Verdict(
         run_id=manifest.run_id,
         scenario=manifest.scenario,

@@ -130,6 +130,7 @@ def _obstacles(before: Bundle, after: Bundle, was: Verdict, now: Verdict) -> Ite
         ("strategies", one.strategy, other.strategy),
         ("providers", one.provider, other.provider),
         ("faults asked for", one.asked_faults, other.asked_faults),
+        ("ledgers declared", one.ledger_queries, other.ledger_queries),
     ):
         if left != right:
             yield f"The {what} differ: {left} and {right}."
@@ -142,7 +143,7 @@ def _codes(was: Verdict, now: Verdict) -> Iterator[CodeChange]:
     before, after = _counts(was), _counts(now)
     for code, entry in CATALOGUE.items():
         then, later = before[code], after[code]
-        if then or later:
+        if then or later or (then is None) != (later is None):
             yield CodeChange(
                 code=code, name=entry.name, before=then, after=later, change=_change(then, later)
             )
@@ -157,6 +158,8 @@ def _counts(verdict: Verdict) -> dict[str, int | None]:
 def _change(then: int | None, later: int | None) -> str:
     if later is None:
         return "not judged any more"
+    if then is None and not later:
+        return "judged now"
     if not then:
         return "new"
     if not later:
@@ -168,6 +171,8 @@ def _worse(was: Verdict, now: Verdict, codes: tuple[CodeChange, ...]) -> Iterato
     if was.validity is Validity.VALID and now.validity is not Validity.VALID:
         yield f"The verdict fell from valid to {now.validity.value}."
     for item in codes:
+        if item.change == "not judged any more":
+            yield f"{item.code} {item.name} is not judged any more."
         if item.change == "new":
             known = "was not judged before" if item.before is None else "was not found before"
             yield f"{item.code} {item.name} is new: found {item.after:,}, and {known}."

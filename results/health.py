@@ -117,10 +117,10 @@ def settled_ns(bundle: Bundle, key: OrderKey) -> int | None:
 
 
 def copies(deliveries: Iterable[Delivery]) -> list[list[Delivery]]:
-    """The attempts of each copy of each webhook: the sender repeats every copy by itself."""
-    found: dict[tuple[str, int], list[Delivery]] = defaultdict(list)
+    """The attempts of each copy: the sender repeats every copy by itself, maybe under new ids."""
+    found: dict[int, list[Delivery]] = defaultdict(list)
     for delivery in deliveries:
-        found[delivery.intent.webhook_id, delivery.intent.copy].append(delivery)
+        found[delivery.intent.copy].append(delivery)
     return list(found.values())
 
 

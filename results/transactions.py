@@ -24,6 +24,13 @@ _WRITE = re.compile(
 _LOCKING = re.compile(r"\bFOR\s+(NO\s+KEY\s+)?UPDATE\b(\s+SKIP\s+LOCKED)?", re.IGNORECASE)
 _CLAUSE = re.compile(r"\b(DO|FOR(\s+NO\s+KEY)?)\s+UPDATE\b", re.IGNORECASE)
 _READ = re.compile(r"\bFROM\s+(?:ONLY\s+)?\"?([\w.]+)", re.IGNORECASE)
+_READS = re.compile(
+    r"^\s*(SELECT|VALUES|TABLE|SHOW|BEGIN|START|COMMIT|END|SET|RESET)\b", re.IGNORECASE
+)
+_CALL = re.compile(
+    r"\b(?!(?:ALL|AND|ANY|AS|AVG|CAST|COALESCE|COUNT|EXISTS|FROM|IN|JOIN|LOWER|MAX|MIN|NOT|NOW|ON|OR"
+    r"|SELECT|SUM|UPPER|VALUES|WHERE)\b)\w+\s*\(", re.IGNORECASE,
+)  # fmt: skip
 _ROWS = re.compile(r"^(?:INSERT 0|UPDATE|DELETE|MERGE) (\d+)$")
 
 
@@ -52,6 +59,12 @@ class Transaction(Struct, frozen=True, kw_only=True):
         if end is None or end.replied_ns is None or end.sqlstate:
             return False
         return not ends(end) or "COMMIT" in end.tags
+
+    @property
+    def may_have_written(self) -> bool:
+        """False when every statement of it plainly only reads; a call of a function may write."""
+        return any(not _READS.match(sql) or _CALL.search(sql) or _targets(sql)
+                   for flight in self.flights for sql in flight.sql)  # fmt: skip
 
     @property
     def committed_ns(self) -> int | None:
@@ -111,7 +124,7 @@ def begins(flight: StatementTrace) -> int:
 
 def is_behind(replica: str) -> bool:
     """A role behind the web replicas, as a relay: it handles no delivery."""
-    return not replica.startswith("web")
+    return replica.rpartition("-")[0] != "web"
 
 
 def rows_written(flight: StatementTrace) -> int:

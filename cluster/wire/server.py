@@ -116,7 +116,9 @@ class WireServer:
         """Forward a cancel request; that of a held flight once the flight is with the server."""
         key = request[8:]
         for connection in port.connections:
-            if connection.conversation.cancel_key == key and connection.held:
+            if connection.conversation.cancel_key != key:
+                continue
+            if connection.held or connection.conversation.unanswered:
                 client.close()  # the asker shall not wait for as long as the hold
                 task = asyncio.create_task(self._cancel_later(connection, request))
                 self._running.add(task)

@@ -6,6 +6,7 @@ the witness stands in for the provider, so every effect in it is this run's. Whe
 an order id and the service names no shop to its provider, each of them may have one shipment.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from results.anomalies import needs
@@ -24,8 +25,13 @@ def cannot_judge(bundle: Bundle) -> str | None:
 
 def find(bundle: Bundle) -> Iterator[Anomaly]:
     """One for each order with two distinct effects or more."""
-    for key, effects in bundle.effects.items():
+    numbered: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    for key, own in bundle.effects.items():
+        numbered[key[1]] |= own
+    for key, own in bundle.effects.items():
         owed = max(1, len(bundle.sharing(key)))
+        # Those that name no shop, together with those of the same number that do.
+        effects = own if key[0] else numbered[key[1]]
         if len(effects) <= owed:
             continue
         at = sorted(effects.values())

@@ -35,12 +35,14 @@ def find(bundle: Bundle) -> Iterator[Anomaly]:
 
 
 def _shipments(bundle: Bundle) -> Iterator[Anomaly]:
+    told = any(call.lines for calls in bundle.shipments.values() for call in calls.values())
     for key, deliveries in bundle.history.by_order.items():
         own = [quantities(one.intent.lines) for one in deliveries if one.intent.lines]
         for call in bundle.shipments.get(key, {}).values():
             units = quantities(call.lines)
-            if own and units and units not in own:
-                message = f"Order {key[1]} has {_told(own[0])}, and {_told(units)} was shipped."
+            if own and told and units not in own:
+                shipped = _told(units) or "nothing"
+                message = f"Order {key[1]} has {_told(own[0])}, and {shipped} was shipped."
                 yield anomaly(CODE, key, message, call.at_ns)
 
 

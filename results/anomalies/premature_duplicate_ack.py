@@ -18,7 +18,7 @@ from results.anomalies.catalogue import anomaly
 from results.bundle import Bundle
 from results.history import OrderKey
 from results.records import OrderState
-from results.transactions import transactions
+from results.transactions import is_behind, transactions
 from results.verdict import Anomaly
 
 CODE = "A3"
@@ -76,6 +76,11 @@ def _by_wire(
         return None
     if bundle.history.cancelled_ns(key) is not None:
         return None
+    for stretch in bundle.ledger.stretches(key):
+        looks = bundle.ledger.snapshots[stretch.first : stretch.end]
+        seen_ns = max((one.ended_ns for one in looks if one.ended_ns < committed_ns), default=None)
+        if seen_ns is not None and not _missing(bundle, key, stretch.state, seen_ns):
+            return None  # it was there: by statements that carry no id which we know
     apart_ms = (committed_ns - first_ok_ns) / 1e6
     return anomaly(
         CODE,
@@ -98,6 +103,8 @@ def _first_commits(bundle: Bundle) -> dict[OrderKey, int]:
     for transaction in transactions(bundle.statements):
         end = transaction.end
         if end is None or end.forwarded_ns is None or not transaction.committed:
+            continue
+        if is_behind(transaction.replica) or not transaction.may_have_written:
             continue
         for key in bundle.naming.of_flights(transaction.flights):
             if transaction.begun_ns >= announced.get(key, end.forwarded_ns + 1):

@@ -11,7 +11,14 @@ from collections.abc import Iterator
 
 import pytest
 
-WHOLE_RUNS = ("test_own_service", "test_runs", "test_fault_runs", "test_killed_runner", "test_matrix", "test_full_disk")
+WHOLE_RUNS = (
+    "test_own_service",
+    "test_runs",
+    "test_fault_runs",
+    "test_killed_runner",
+    "test_matrix",
+    "test_full_disk",
+)
 WAIT_SECONDS = 1_500.0
 
 # A shell that runs the tests in the background makes them, and every run that they start, deaf to

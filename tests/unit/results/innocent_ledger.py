@@ -191,8 +191,7 @@ def the_same_units_in_other_lines(world: World) -> None:
 @innocent("A11")
 def a_provider_that_is_told_no_lines(world: World) -> None:
     settled(world)
-    world.calls.pop()
-    world.ship(VICTIM, at_ms=2_020, lines=())
+    world.calls = [replace(call, lines=()) for call in world.calls]
 
 
 @innocent("A11")

@@ -177,3 +177,21 @@ def one_after_the_other_on_one_connection(world: World) -> None:
     world.settled_order(NEIGHBOUR, at_ms=2_000)
     world.transact(VICTIM, replica="web-3", begin_ms=2_001, end_ms=2_002)
     world.transact(NEIGHBOUR, replica="web-3", begin_ms=2_003, end_ms=2_004)
+
+
+@innocent("A3")
+def committed_under_ids_that_nobody_knows(world: World) -> None:
+    """A snapshot shows it kept; only a worker names the order, much later."""
+    world.deliver(VICTIM, at_ms=2_000)
+    world.hold_state(VICTIM)
+    world.look(at_ms=2_015)
+    world.ship(VICTIM, at_ms=2_020)
+    world.transact(VICTIM, replica="web-1", begin_ms=2_500, end_ms=2_540, connection=9)
+
+
+@innocent("A3")
+def named_by_a_worker_alone(world: World) -> None:
+    world.deliver(VICTIM, at_ms=2_000)
+    world.hold_state(VICTIM)
+    world.ship(VICTIM, at_ms=2_020)
+    world.transact(VICTIM, replica="webjobs-0", begin_ms=2_500, end_ms=2_540, connection=9)

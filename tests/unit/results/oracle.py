@@ -109,8 +109,8 @@ def cancelled(order: Any, sent: Any) -> list[int]:
 
 
 def gave_up(run: Any, own: Any, disturbed: Any, since: int = 0) -> bool:
-    for webhook, copy in {(one.webhook, one.copy) for one in own}:
-        tries = [one for one in own if (one.webhook, one.copy) == (webhook, copy)]
+    for copy in {one.copy for one in own}:
+        tries = [one for one in own if one.copy == copy]
         never = all(one.completed and one.outcome != "ok" for one in tries)
         calm = [one for one in tries if one.calm(disturbed) and one.sent >= since]
         if never and max(one.attempt for one in tries) >= run.manifest.attempts and len(calm) >= 2:
@@ -152,7 +152,8 @@ def of_order(run: Any, order: Any, own: Any, sent: Any, disturbed: Any, shipped:
     over = cancelled(order, sent)
     sharers = {one.order[0] for one in sent if one.order[1] == order[1] and one.authentic
                and one.topic == "orders/paid"}  # fmt: skip
-    if len(calls) > (1 if order[0] else max(1, len(sharers))):
+    of_all = [one for (_, number), found in shipped.items() if number == order[1] for one in found]
+    if len(calls) > 1 if order[0] else len(of_all) > max(1, len(sharers)):
         found.add("A1")
     if order in unserved(order[1], sent, shipped):
         found.add("A2")
@@ -160,9 +161,9 @@ def of_order(run: Any, order: Any, own: Any, sent: Any, disturbed: Any, shipped:
         codes = {"nothing": "A4", "refused": "A12"}
         found |= {codes.get(cause(run, order, calls[0].at_ns, sent), "")} - {""}
         refused = [
-            [one for one in paid if (one.webhook, one.copy) == chain and one.calm(disturbed)
+            [one for one in paid if one.copy == copy and one.calm(disturbed)
              and one.sent >= calls[0].at_ns and one.status and one.outcome != "ok"]
-            for chain in {(one.webhook, one.copy) for one in paid}
+            for copy in {one.copy for one in paid}
         ]  # fmt: skip
         if any(len(chain) >= 5 for chain in refused):
             found.add("A16")
@@ -173,7 +174,8 @@ def of_order(run: Any, order: Any, own: Any, sent: Any, disturbed: Any, shipped:
         found.add("A6")
     found |= cancelled_codes(run, order, own, paid, calls)
     units = [totals(one.lines) for one in paid if one.lines]
-    if any(units and call.lines and totals(call.lines) not in units for call in calls):
+    told = any(call.lines for call in run.calls if call.effect_id)
+    if any(units and told and totals(call.lines) not in units for call in calls):
         found.add("A11")
     let_in = [one for one in forged if one.status and one.status < 300]
     let_in += [one for one in forged if (one.status or 0) >= 500 and one.calm(disturbed)

@@ -118,3 +118,10 @@ def logged_under_another_order(world: World) -> None:
     settled(world)
     world.settled_order(NEIGHBOUR, at_ms=2_100)
     world.hold_state(NEIGHBOUR, ids=(f"paid-{VICTIM}-0",))
+
+
+@plant("A11 of nothing")
+def shipped_without_lines(world: World) -> None:
+    settled(world)
+    world.calls.pop()
+    world.ship(VICTIM, at_ms=2_020, lines=())

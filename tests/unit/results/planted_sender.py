@@ -148,3 +148,11 @@ def refused_five_times(world: World) -> None:
     settled(world)
     world.repeat(VICTIM, at_ms=2_030, copy=2, attempts=range(1, 6), status=500)
     world.deliver(VICTIM, at_ms=2_200, copy=2, attempt=6)
+
+
+@plant("A7 under new ids", "A16")
+def refused_under_a_new_id_each_time(world: World) -> None:
+    settled(world)
+    for attempt in range(1, 10):
+        world.deliver(VICTIM, at_ms=2_030 + 20 * attempt, copy=2, attempt=attempt, status=500,
+                      outcome=Outcome.INFO, webhook=f"rotated-{attempt}")  # fmt: skip

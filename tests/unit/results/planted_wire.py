@@ -12,6 +12,14 @@ def acknowledged_before_its_commit(world: World) -> None:
     world.transact(VICTIM, replica="web-1", begin_ms=2_500, end_ms=2_540, connection=9)
 
 
+@plant("A3 behind a read")
+def read_and_acknowledged_before_its_commit(world: World) -> None:
+    acknowledged_before_its_commit(world)
+    sql = "SELECT status FROM orders WHERE order_id = $1"
+    world.flights([(sql, (str(VICTIM),), 2_001, 2_002, "I", "I", "SELECT 1")], replica="web-1",
+                  connection=9)  # fmt: skip
+
+
 @plant("A13", "A8")
 def slept_through(world: World, *, rows: bool = True) -> None:
     """web-3 freezes inside its transaction; web-4 does the work; web-3 wakes and commits."""

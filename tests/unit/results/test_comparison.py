@@ -69,9 +69,12 @@ def test_a_code_that_is_not_judged_any_more_is_never_gone() -> None:
     torn = Note(file="ledger.jsonl", line=1, torn=False, problem="x")
     blind = replace(planted("A1 by two rows"), notes=(torn,))
     comparison = compare(planted("A1 by two rows"), blind)
-    assert changes(comparison) == {"A1": "same", "A8": "not judged any more"}
+    assert changes(comparison) == {
+        "A1": "same", **dict.fromkeys(("A3", "A5", "A8", "A9"), "not judged any more")
+    }  # fmt: skip
+    assert "A8 double-stock-decrement is not judged any more." in comparison.worse
     back = compare(blind, planted("A1 by two rows"))
-    assert changes(back)["A8"] == "new"
+    assert (changes(back)["A8"], changes(back)["A3"]) == ("new", "judged now")
     assert "was not judged before" in back.worse[0]
 
 
@@ -83,6 +86,7 @@ def test_a_code_that_is_not_judged_any_more_is_never_gone() -> None:
         ({"provider": "ignores"}, "providers differ"),
         ({"asked_faults": {"crash:blind": 1}}, "faults asked for differ"),
         ({"format_version": 0}, "formats differ"),
+        ({"ledger_queries": ("orders",)}, "ledgers declared differ"),
     ],
 )
 def test_what_is_not_alike_is_not_comparable(other: dict[str, object], said: str) -> None:

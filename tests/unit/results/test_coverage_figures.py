@@ -68,6 +68,31 @@ def test_a_transaction_without_an_end_lasts_until_its_connection_does() -> None:
     assert len(overlapping_groups(world.bundle())) == 1
 
 
+def test_what_overlaps_only_by_the_wires_own_delay_or_with_itself_does_not_count() -> None:
+    world = World()
+    for copy in range(2):
+        world.deliver(FIRST, at_ms=0, copy=copy)
+    webhooks = [one.webhook_id for one in world.intents]
+    world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9, keys=(webhooks[0],))
+    world.transact(FIRST, replica="web-1", begin_ms=2, end_ms=8, connection=2, keys=(webhooks[0],))
+    assert overlapping_groups(world.bundle()) == set()  # one delivery on two connections
+    world.transact(FIRST, replica="web-2", begin_ms=4, end_ms=20, connection=3, keys=(webhooks[1],))
+    assert len(overlapping_groups(world.bundle())) == 1
+    world.statements[-3:] = [
+        changed(one, forwarded_ns=ns(12)) for one in world.statements[-3:]
+    ]  # the wire held it until the first one had ended
+    assert overlapping_groups(world.bundle()) == set()
+
+
+def test_duplicates_that_were_not_sent_together_do_not_overlap() -> None:
+    world = World()
+    for copy in range(2):
+        world.deliver(FIRST, at_ms=500 * copy, copy=copy)
+    world.transact(FIRST, replica="web-1", begin_ms=501, end_ms=506)
+    world.transact(FIRST, replica="web-2", begin_ms=502, end_ms=507, connection=2)
+    assert overlapping_groups(world.bundle()) == set()
+
+
 def test_fault_counts_tell_how_far_each_fault_got() -> None:
     world = World(asked_faults={"crash:reply-lost": 4, "freeze:in-transaction": 1})
     world.crash("a", "reply-lost", at_ms=1)

@@ -112,3 +112,10 @@ def test_a_payload_names_its_own_order_by_its_webhook() -> None:
     naming = world.bundle().naming
     assert naming.of_flights(world.statements[:3]) == {(SHOP, FIRST)}
     assert naming.of_flights(world.statements[3:]) == frozenset()
+
+
+def test_a_third_shipment_that_names_no_shop_is_one_too_many() -> None:
+    world = two_shops()
+    world.ship(VICTIM, at_ms=2_050, shop="")
+    world.end()
+    assert check(world.bundle()).totals.get("A1") == 1
