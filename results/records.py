@@ -178,7 +178,7 @@ class HoldTrace(Record, frozen=True, kw_only=True, tag="hold"):
     point: str  # "before", "before-commit", "reply"
     parked_ns: int
     released_ns: int
-    release: str  # "pass", "drop", "lease", "controller-lost", "client-eof"
+    release: str  # "pass", "drop", "hold-reply", "lease", "controller-lost", "client-eof"
     perturbed: bool  # the hold ended by itself: timing was changed, nothing was proved
 
 

@@ -7,6 +7,10 @@ a function that is not Postgres' own counts as a write, since it may be one.
 import re
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cluster.wire.gates import Hold
 
 SESSION = re.compile(
     r"\s*(?:SET|SHOW|RESET|DISCARD|LISTEN|UNLISTEN|DEALLOCATE|CLOSE|NOTIFY"
@@ -93,6 +97,7 @@ class Flight:
     sync_swallowed: bool = False  # COPY FROM: the server ignores the Sync sent with Execute
     withhold: bool = False  # its answer is buffered, because a rule may want to hold it
     answer: bytearray = field(default_factory=bytearray)
+    reply_hold: "Hold | None" = None  # its COMMIT's hold, which goes on as one of its answer
 
     @property
     def may_commit(self) -> bool:

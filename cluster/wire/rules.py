@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 Point = Literal["before", "before-commit", "reply"]
-Action = Literal["pass", "drop"]
+Action = Literal["pass", "drop", "hold-reply"]
 Side = Literal["client", "server", "both"]
 
 
@@ -15,6 +15,9 @@ class Rule(Struct, frozen=True, kw_only=True):
     `before` holds any step ahead of the server; `before-commit` an explicit COMMIT, or the Sync of
     a writing statement outside a transaction block; `reply` the server's answer to such a flight
     (to any matching one when `sql` is given).
+
+    A hold at `before-commit` that is released with `hold-reply` goes on, under its own id, as a
+    hold of the answer to that commit; so the transaction can be looked at while it is open.
     """
 
     rule_id: str

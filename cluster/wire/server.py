@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 
 from cluster.wire import protocol
-from cluster.wire.connection import HOLD_MAX_SECONDS, Connection, Streams
+from cluster.wire.connection import HOLD_MAX_SECONDS, Connection
 from cluster.wire.frames import read_frame, write_frame
 from cluster.wire.gates import SHOWN_MAX, Gates
 from cluster.wire.port import Port
 from cluster.wire.rules import OpenConnection, Park, Rule, WireState
+from cluster.wire.sides import Streams
 from cluster.wire.trace import FLUSH_SECONDS, Trace
 from results.records import ConnectionTrace
 

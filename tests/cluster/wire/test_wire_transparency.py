@@ -11,16 +11,19 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import psycopg
 import pytest
 
+from cluster.postgres_binaries import find_binaries
 from cluster.wire.client import Wire
 from cluster.wire.rules import Rule
 from tests.cluster.wire.conftest import TOKEN, Bench, eventually, started_wire
 
 BIG = 5_000_000
+ADDED_MAX_US = 3_000  # some 200 on a quiet machine; a timer would add more
 Workload = Callable[[str], Awaitable[list[Any]]]
 
 
@@ -148,9 +151,7 @@ SELECT md5(repeat('z', 5000000)), repeat('y', 100000);
 
 
 async def with_psql(dsn: str) -> list[Any]:
-    psql = shutil.which("psql")
-    if psql is None:
-        pytest.skip("PSQL IS NOT INSTALLED: the wire was not tried with it")
+    psql = shutil.which("psql") or str(find_binaries().folder / "psql")
     done = await asyncio.to_thread(
         subprocess.run, [psql, "-X", "-a", dsn], input=PSQL.replace("PSTDIN", "STDIN").encode(),
         capture_output=True, timeout=60,
@@ -307,6 +308,54 @@ async def test_a_client_that_does_not_read_does_not_fill_the_wire(bench: Bench) 
     connection.pgconn.finish()
 
 
+async def half_close(dsn: str) -> bytes:
+    """What a client still gets that ends its side right after its query."""
+    where = urlsplit(dsn)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    parameters = f"user\0{where.username}\0database\0{where.path.strip('/')}\0\0".encode()
+    writer.write(struct.pack("!II", len(parameters) + 8, 196608) + parameters)
+    got = b""
+    while not got.endswith(b"Z\0\0\0\x05I"):
+        got += await asyncio.wait_for(reader.read(65536), 5)
+    query = b"INSERT INTO wired SELECT 1 FROM pg_sleep(0.3) RETURNING 'HELLO'\0"
+    writer.write(b"Q" + struct.pack("!I", len(query) + 4) + query)
+    writer.write_eof()
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return answer
+
+
+async def test_a_client_that_only_ends_its_own_side_gets_its_answer(bench: Bench) -> None:
+    direct = await half_close(bench.dsn())
+    assert b"HELLO" in direct
+
+    assert await half_close(bench.dsn("web-0")) == direct
+
+    assert await bench.count() == 2
+
+    async def gone() -> bool:
+        return not (await bench.wire.state()).connections
+
+    await eventually(gone)
+
+
+async def test_a_client_that_dies_takes_its_open_transaction_with_it(bench: Bench) -> None:
+    async with bench.client() as client:
+        await client.execute("BEGIN; INSERT INTO wired (id) VALUES (1)")
+        pid = client.get_server_pid()
+        client.terminate()
+
+    async def gone() -> bool:
+        async with bench.client(None) as direct:
+            left = await direct.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid
+            )
+        return not left and not (await bench.wire.state()).connections
+
+    await eventually(gone)
+    assert await bench.count() == 0
+
+
 @pytest.mark.slow
 async def test_the_added_round_trip_is_measured(bench: Bench, capsys: Any) -> None:
     async def median(dsn: str) -> float:
@@ -323,3 +372,4 @@ async def test_the_added_round_trip_is_measured(bench: Bench, capsys: Any) -> No
     with capsys.disabled():
         line = f"round trip: direct {direct:.0f} us, through the wire {through:.0f} us"
         print(f"\n{line}, ratio {through / direct:.2f}")
+    assert through < direct + ADDED_MAX_US, "some timer, or Nagle's algorithm, is in the way"
