@@ -165,6 +165,7 @@ class ConnectionTrace(Record, frozen=True, kw_only=True, tag="connection"):
     state: str  # I, T or E
     in_flight: bool
     application_name: str = ""
+    wrote: bool = False  # its open transaction has written rows, and its end was not asked for
 
 
 class HoldTrace(Record, frozen=True, kw_only=True, tag="hold"):

@@ -24,6 +24,7 @@ ROLLBACK = re.compile(
 )
 # SELECT ... FOR [NO KEY] UPDATE locks, and writes nothing of the service's.
 WRITES = re.compile(r"\b(?:INSERT|(?<!\bFOR )(?<!\bKEY )UPDATE|DELETE|MERGE|CALL)\b", re.IGNORECASE)
+ROWS_WRITTEN = re.compile(r"(?:INSERT 0|UPDATE|DELETE|MERGE) [1-9]")  # a command tag
 SPACES = re.compile(r"\s+")
 CALLS = re.compile(r"\s*SELECT\s+(?:\*\s+FROM\s+)?(?:\w+\.)?([a-z_]\w*)\s*\(", re.IGNORECASE)
 READING = frozenset(
@@ -121,6 +122,11 @@ class Flight:
         return self.state_before != "I" or any(
             BEGIN.match(each) for sql in self.sql for each in sql.split(";")
         )
+
+    @property
+    def wrote_rows(self) -> bool:
+        """The server counted a row that it wrote."""
+        return any(map(ROWS_WRITTEN.match, self.tags))
 
     def predicted_state(self) -> str:
         """The transaction state after it, if all goes well; for flights sent in a pipeline."""

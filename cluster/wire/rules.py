@@ -57,6 +57,19 @@ class OpenConnection(Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]  # a few of them
 
 
+class ClientEnd(Struct, frozen=True, kw_only=True):
+    """The end of a connection's client side, and what its session was in at that moment."""
+
+    at_ns: int
+    state: str  # I, T or E
+    wrote: bool  # its open transaction had written rows, and nobody had asked for its end
+
+    @property
+    def in_written_transaction(self) -> bool:
+        """True when an unfinished transaction with writes ended with it."""
+        return self.state in ("T", "E") and self.wrote
+
+
 class WireState(Struct, frozen=True, kw_only=True):
     """Everything that is open through the wire."""
 

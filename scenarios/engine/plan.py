@@ -20,7 +20,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from cluster import faults
-from cluster.faults.crash import CrashPoint
+from cluster.faults.aim import CrashPoint
 from cluster.lock import RunLock
 from results.errors import ClusterError, ConfigError
 from results.records import FORMAT_VERSION, Manifest

@@ -15,7 +15,7 @@ import pytest
 from cluster.wire.client import Wire
 from cluster.wire.rules import Park, Point, Rule
 from results.errors import ClusterError, HarnessError
-from results.records import ConnectionTrace, HoldTrace, StatementTrace
+from results.records import ConnectionTrace, StatementTrace
 from tests.cluster.wire.conftest import ORDER, TOKEN, WEBHOOK, Bench, eventually, started_wire
 
 INSERT = "INSERT INTO wired (id, note) VALUES ($1, $2)"
@@ -115,92 +115,6 @@ async def test_an_answer_that_is_dropped_leaves_a_commit_nobody_heard_of(
     assert trace.returned_ns is None
 
 
-@SHAPES
-@pytest.mark.parametrize("action", ["pass", "drop"])
-async def test_a_held_commit_goes_on_as_its_held_answer(
-    bench: Bench, shape: Any, action: Any
-) -> None:
-    await arm(bench, "before-commit")
-    async with bench.client() as client:
-        work = asyncio.create_task(shape(client))
-        park = await parked(bench, "before-commit", work)
-        assert await in_transaction(bench, park)
-        assert await bench.count() == 0
-
-        assert await bench.wire.release(park.hold_id, "hold-reply") is True
-
-        assert await bench.count() == 1
-        assert not await in_transaction(bench, park)
-        await asyncio.wait([work], timeout=0.1)
-        assert not work.done()
-        assert await bench.wire.release(park.hold_id, action) is True
-        if action == "pass":
-            await asyncio.wait_for(work, 5)
-        else:
-            with pytest.raises(LOST):
-                await work
-
-    def both() -> Any:
-        holds = [t for t in bench.traces() if isinstance(t, HoldTrace)]
-        return holds if len(holds) == 2 else None
-
-    first, second = await eventually(both)
-    assert (first.point, first.release, first.perturbed) == ("before-commit", "hold-reply", False)
-    assert (second.point, second.release, second.perturbed) == ("reply", action, False)
-    assert first.hold_id == second.hold_id
-
-
-async def test_a_commit_that_fails_has_no_answer_to_hold(bench: Bench) -> None:
-    await arm(bench, "before-commit")
-    async with bench.client() as client:
-        await client.execute(
-            "DROP TABLE IF EXISTS late;"
-            " CREATE TABLE late (id bigint UNIQUE DEFERRABLE INITIALLY DEFERRED)"
-        )
-
-        async def work() -> None:
-            async with client.transaction():
-                await client.execute("INSERT INTO late VALUES (1), ($1)", 1)
-
-        task = asyncio.create_task(work())
-        park = await parked(bench, "before-commit", task)
-
-        assert await bench.wire.release(park.hold_id, "hold-reply") is False
-
-        with pytest.raises(asyncpg.UniqueViolationError):
-            await asyncio.wait_for(task, 5)
-        assert await client.fetchval("SELECT 1") == 1
-
-
-async def test_a_held_answer_can_outlive_its_client_and_its_lease_ends(bench: Bench) -> None:
-    await arm(bench, "before-commit", lease_seconds=0.5)
-    async with bench.client() as client:
-        work = asyncio.create_task(implicit(client))
-        park = await parked(bench, "before-commit", work)
-        assert await bench.wire.release(park.hold_id, "hold-reply") is True
-        client.terminate()
-        with pytest.raises(LOST):
-            await work
-
-    def ended() -> list[HoldTrace]:
-        return [t for t in bench.traces() if isinstance(t, HoldTrace) and t.point == "reply"]
-
-    (hold,) = await eventually(ended)
-    assert (hold.release, hold.perturbed) == ("client-eof", True)
-    assert await bench.count() == 1
-
-
-async def test_only_a_held_commit_can_go_on_as_its_answer(bench: Bench) -> None:
-    await arm(bench, "before", sql="wired")
-    async with bench.client() as client:
-        work = asyncio.create_task(client.fetch("SELECT id FROM wired"))
-        park = await parked(bench, "before", work)
-        with pytest.raises(HarnessError, match="cannot go on"):
-            await bench.wire.release(park.hold_id, "hold-reply")
-        assert await bench.wire.release(park.hold_id, "pass") is True
-        await asyncio.wait_for(work, 5)
-
-
 CHILD = """
 import asyncio, asyncpg, sys
 async def main():
@@ -226,9 +140,9 @@ async def test_a_commit_forwarded_after_its_senders_death_happens(bench: Bench, 
         killed_ns = time.monotonic_ns()
         os.kill(child.pid, signal.SIGKILL)
         child.wait(10)
-    eof_ns = await bench.wire.wait_eof("web-0", park.connection, timeout_seconds=5)
-    assert eof_ns is not None
-    assert eof_ns >= killed_ns
+    end = await bench.wire.wait_end("web-0", park.connection, timeout_seconds=5)
+    assert end is not None
+    assert end.at_ns >= killed_ns
     assert await bench.count() == 0
 
     assert await bench.wire.release(park.hold_id, "pass") is True
