@@ -226,6 +226,8 @@ class Crash:
                         self._missing.append("fate: the transaction had written nothing")
                     return
                 fate = await postgres.fate(backend.xid, timeout_seconds=_PROOF_SECONDS)
+                if fate == "committed" and "wrote_table" not in self._facts:
+                    self._facts["wrote_table"] = await postgres.written_table(backend.xid)
         except DATABASE_ERRORS as error:
             self._missing.append(f"fate: Postgres could not be asked ({error})")
             return

@@ -44,6 +44,12 @@ async def main() -> None:
                 await connection.execute("BEGIN")
                 await connection.execute(DECIDE, order)
                 await connection.execute("COMMIT")
+            case "block-that-skips":
+                await connection.execute("BEGIN")
+                await connection.execute(
+                    "INSERT INTO paid VALUES ($1, 'paid') ON CONFLICT DO NOTHING", order
+                )
+                await connection.execute("COMMIT")
             case "statement":
                 await connection.fetchval(
                     f"WITH decided AS ({DECIDE} RETURNING id) SELECT EXISTS (SELECT FROM decided)",

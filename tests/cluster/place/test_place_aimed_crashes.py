@@ -1,85 +1,16 @@
 """Crashes at COMMIT and blind ones with everything real: replica, wire and Postgres."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
-import asyncpg
 import pytest
 
-from cluster.faults import Aim, Crash, FaultContext, perform, take_aim
+from cluster.faults import Aim, Crash, perform, take_aim
 from cluster.faults.aim import CrashPoint
-from cluster.journal import Journal
-from cluster.place import Replica
-from cluster.postgres import Postgres
-from cluster.processes import Processes, ProcessSpec
-from cluster.wire.client import Park, Rule, Wire
 from results.errors import ClusterError
-from tests.cluster.place.replica_child import DECIDE
-from tests.cluster.wire.conftest import TOKEN, started_wire
+from tests.cluster.place.aimed import ORDER, Bench
 
-ORDER = 910_000_000_000_000_042
-TABLES = f"""
-CREATE TABLE effects (what text);
-CREATE TABLE paid (id bigint PRIMARY KEY, status text);
-CREATE FUNCTION pay(bigint) RETURNS boolean LANGUAGE plpgsql AS $$
-    BEGIN {DECIDE}; RETURN FOUND; END $$;
-"""
 SHAPES = pytest.mark.parametrize("shape", ["block", "statement", "function"])
-
-
-@dataclass
-class Bench:
-    """A replica whose database is reached through a real wire."""
-
-    context: FaultContext
-    wire: Wire
-    victim: Replica
-    dsn: str
-
-    async def post(self, path: str) -> int:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(self.victim.url + path) as answer,
-        ):
-            return answer.status
-
-    async def park(self, shape: str) -> tuple[asyncio.Task[int], Park]:
-        """A delivery that the wire holds at its commit point."""
-        await self.wire.arm(Rule(rule_id="r", point="before-commit", lease_seconds=20))
-        work = asyncio.create_task(self.post(f"/pay/{shape}/{ORDER}"))
-        park = await self.wire.next_park("r", timeout_seconds=10)
-        assert park is not None, work
-        return work, park
-
-    async def paid(self) -> int:
-        connection = await asyncpg.connect(self.dsn)
-        try:
-            return int(await connection.fetchval("SELECT count(*) FROM paid"))
-        finally:
-            await connection.close()
-
-
-@pytest.fixture
-async def bench(
-    processes: Processes, journal: Journal, postgres: Postgres, tmp_path: Path,
-    spec: Callable[..., ProcessSpec],
-) -> AsyncIterator[Bench]:  # fmt: skip
-    connection = await asyncpg.connect(postgres.dsn)
-    await connection.execute(TABLES)
-    await connection.close()
-    here = f"{postgres.host}:{postgres.port}"
-    async with started_wire(here, tmp_path / "wire.jsonl") as control_port:
-        wire = await Wire.connect("127.0.0.1", control_port, TOKEN)
-        through = postgres.dsn.replace(here, f"127.0.0.1:{await wire.open_port('web-0')}")
-        victim = await processes.start(spec("web-0", DATABASE_URL=through))
-        context = FaultContext(place=processes, journal=journal, database=postgres.dsn, wire=wire)
-        try:
-            yield Bench(context, wire, victim, postgres.dsn)
-        finally:
-            await wire.close()
 
 
 @SHAPES
