@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Self
 
-from results.errors import ClusterError
+from results.errors import ClusterError, HarnessError
 
 
 class RunLock:
@@ -27,9 +27,18 @@ class RunLock:
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock at once, or raise ClusterError that names who has it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        """Take the lock at once, or raise ClusterError that names who has it.
+
+        HarnessError when the runs folder cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise HarnessError(
+                f"The run's folder could not be made below {self.path.parents[1]}: {error}. "
+                "Choose another one with --runs."
+            ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,7 +5,6 @@ group of duplicates whose handling overlapped at the wire, or a crash whose evid
 with none of n gone wrong, the 95 % upper bound on the rate is 3/n, for runs like this one only.
 """
 
-import re
 from collections import Counter
 from collections.abc import Collection
 
@@ -13,11 +12,10 @@ from results.bundle import Bundle
 from results.history import OrderKey
 from results.latency import lateness_ms, percentile
 from results.overlap import overlapping_groups, sender_overlapping_groups
-from results.records import FaultRecord, Stage, StatementTrace
+from results.records import FaultRecord, Stage
+from results.transactions import Transaction, rows_written, transactions
 from results.verdict import Coverage, FaultCount
 
-WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE|MERGE|CALL)\b", re.IGNORECASE)
-ROLLBACKS = ("ROLLBACK", "ABORT")
 LOSES_ACKNOWLEDGEMENT = ("reply-lost", "commit-after-death")
 
 
@@ -93,25 +91,28 @@ def fault_name(record: FaultRecord) -> str:
 
 
 def lost_acknowledgements(bundle: Bundle) -> int:
-    """COMMITs that took effect while nobody heard so.
+    """COMMITs of written rows that took effect while nobody heard so.
 
     Seen by the wire as an answer that was never given to the client; a crash with evidence at a
     point that loses the answer counts as well, but the two are the same event and not added.
     """
-    withheld = sum(committed_unheard(statement) for statement in bundle.statements)
-    crashed = sum(point in LOSES_ACKNOWLEDGEMENT for point, _ in _evidenced(bundle, "crash", "oom"))
+    withheld = sum(committed_unheard(one) for one in transactions(bundle.statements))
+    crashed = sum(
+        point in LOSES_ACKNOWLEDGEMENT and facts.get("wrote_table", "") is not None
+        for point, facts in _evidenced(bundle, "crash", "oom")
+    )
     return max(withheld, crashed)
 
 
-def committed_unheard(flight: StatementTrace) -> bool:
-    """True for a flight that committed something and whose answer did not reach the client."""
-    if flight.returned_ns is not None or flight.replied_ns is None or flight.sqlstate is not None:
+def committed_unheard(transaction: Transaction) -> bool:
+    """True if it committed rows, by the server's count, and its client never had the answer.
+
+    `INSERT 0 0` wrote nothing; what is written beneath a SELECT is not in the count.
+    """
+    end = transaction.end
+    if end is None or end.returned_ns is not None or not transaction.committed:
         return False
-    if any(tag.startswith("COMMIT") for tag in flight.tags):
-        return True
-    rolled_back = any(tag.startswith(ROLLBACKS) for tag in flight.tags)
-    wrote = any(WRITES.search(sql) for sql in flight.sql)
-    return flight.state_before == flight.state_after == "I" and wrote and not rolled_back
+    return any(map(rows_written, transaction.flights))
 
 
 def exposure_sentence(coverage: Coverage) -> str:

@@ -131,6 +131,16 @@ def _traffic(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
             message=f"None of {len(paid)} paid deliveries was acknowledged.",
             knob="Check the service's URL and secret: its answers are in history-*.jsonl.",
         )
+    for topic in ("orders/create", "orders/cancelled"):
+        other = [one for one in bundle.history.deliveries if one.intent.topic == topic]
+        if other and not any(one.outcome is Outcome.OK for one in other):
+            yield Doubt(
+                cause="topic-refused",
+                message=f"None of {len(other)} deliveries of {topic} was acknowledged, so what the "
+                "scenario is about did not take place.",
+                knob="Its answers are in history-*.jsonl. A service that does not take this topic "
+                "leaves its path out of onceproof.toml.",
+            )
     limit_ms = needs.lateness_p99_ms
     if limit_ms is not None and (coverage.lateness_p99_ms or 0) > limit_ms:
         yield Doubt(

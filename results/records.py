@@ -166,6 +166,7 @@ class ConnectionTrace(Record, frozen=True, kw_only=True, tag="connection"):
     state: str  # I, T or E
     in_flight: bool
     application_name: str = ""
+    wrote: bool = False  # its open transaction has written rows, and its end was not asked for
 
 
 class HoldTrace(Record, frozen=True, kw_only=True, tag="hold"):
@@ -179,7 +180,7 @@ class HoldTrace(Record, frozen=True, kw_only=True, tag="hold"):
     point: str  # "before", "before-commit", "reply"
     parked_ns: int
     released_ns: int
-    release: str  # "pass", "drop", "lease", "controller-lost", "client-eof"
+    release: str  # "pass", "drop", "hold-reply", "lease", "controller-lost", "client-eof"
     perturbed: bool  # the hold ended by itself: timing was changed, nothing was proved
 
 

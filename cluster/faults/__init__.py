@@ -8,6 +8,7 @@ write a file with a class that has the three (and `miss`), as `graceful.py` does
 from collections.abc import Callable
 
 from cluster import memory_group, skewed_clock
+from cluster.faults.aim import Aim, take_aim
 from cluster.faults.clock_skew import ClockSkew
 from cluster.faults.context import Fault, FaultContext
 from cluster.faults.crash import Crash
@@ -25,6 +26,7 @@ from results.records import Evidence
 
 __all__ = [
     "NEEDS",
+    "Aim",
     "ClockSkew",
     "Crash",
     "DbCrash",
@@ -39,6 +41,7 @@ __all__ = [
     "ProviderFault",
     "RollingRestart",
     "perform",
+    "take_aim",
 ]
 
 

@@ -5,6 +5,9 @@ transaction the backend was in when it was parked, whether the backend is gone, 
 `pg_xact_status` says of its transaction id. A transaction that has written nothing has no id and
 therefore no fate.
 
+What a transaction wrote is looked for by reading through the tables of the run's own database: a
+few thousand rows. A row that another one has changed since no longer shows it.
+
 Limits: `pg_xact_status` remembers recent transactions only, minutes at the least. Needs the right
 to see other roles' rows of pg_stat_activity (a superuser, or pg_read_all_stats).
 """
@@ -20,6 +23,7 @@ from typing import Any
 import asyncpg
 
 _POLL_SECONDS = 0.01
+_TABLES_MAX = 200  # read through for the rows of one transaction
 DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 
 
@@ -93,6 +97,23 @@ class Server:
             if status != "in progress" or time.monotonic() >= deadline:
                 return str(status)
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def written_table(self, xid: str) -> str | None:
+        """A table that shows a row of a committed transaction; None when there is none."""
+        tables = await self._connection.fetch(
+            "SELECT quote_ident(nspname) || '.' || quote_ident(relname) AS name"
+            " FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+            " WHERE relkind = 'r' AND nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
+            " ORDER BY reltuples LIMIT $1",
+            _TABLES_MAX,
+        )
+        for table in tables:
+            found = await self._connection.fetchval(
+                f"SELECT EXISTS (SELECT FROM ONLY {table['name']} WHERE xmin = $1::text::xid)", xid
+            )
+            if found:
+                return str(table["name"])
+        return None
 
     async def terminate(self, pid: int) -> bool:
         """End a backend of this database, never another's, as an administrator does."""

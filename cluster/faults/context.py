@@ -7,11 +7,11 @@ could not show goes into `Evidence.missing`, and the run's verdict draws the con
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from cluster.journal import Journal
 from cluster.place import Place, Replica
-from cluster.wire.rules import Park, WireState
+from cluster.wire.rules import Action, ClientEnd, Park, WireState
 from results.errors import ClusterError
 from results.records import Evidence, Stage
 
@@ -19,8 +19,11 @@ from results.records import Evidence, Stage
 class WireControl(Protocol):
     """The wire's client, as far as faults use it."""
 
-    async def release(self, hold_id: str, action: Literal["pass", "drop"]) -> bool:
-        """End a hold; returns when that is complete. False: it had ended by itself."""
+    async def release(self, hold_id: str, action: Action) -> bool:
+        """End a hold; returns when that is complete. False: it had ended by itself.
+
+        `hold-reply` goes on with it as a hold of the answer. False: there is no such answer.
+        """
 
     async def state(self) -> WireState:
         """The open connections now."""
@@ -34,10 +37,10 @@ class WireControl(Protocol):
     async def silence(self, replica: str, silent: bool) -> None:
         """Keep the ends of a replica's connections from Postgres, or tell them."""
 
-    async def wait_eof(
+    async def wait_end(
         self, replica: str, connection: int, *, timeout_seconds: float
-    ) -> int | None:
-        """When the client's side of a connection ended; None at the deadline."""
+    ) -> ClientEnd | None:
+        """How the client's side of a connection ended; None at the deadline."""
 
 
 class Server(Protocol):

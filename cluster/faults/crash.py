@@ -4,30 +4,32 @@
 |---|---|---|---|
 | commit-dropped | the COMMIT, before the server saw it | dropped | transaction aborted |
 | commit-after-death | the same | forwarded when the victim was dead | transaction committed |
-| reply-lost | the server's answer to the COMMIT | discarded | no transaction open at the park |
+| reply-lost | the COMMIT, then the answer to it | discarded | transaction committed, with a row |
 | in-transaction | any flight inside a transaction | dropped | aborted, or it had written nothing |
 | statement | the n-th step of a delivery, before it | dropped | the same |
-| blind | nothing | - | none is asked for; what it hit is counted |
+| blind | nothing | - | none is asked for; what it hit is counted, see below |
 
 Every crash must show: ended by signal 9, that very incarnation, no later than two seconds after
 the signal. An aimed one also: the wire saw the victim's end of the connection after the kill, and
 the Postgres backend is gone.
+
+A blind one has landed in a transaction only if the wire saw a connection of its victim end after
+the kill, inside a transaction that had written rows and whose end nobody had asked for. A look
+before the kill would not do: by then it may be over.
 """
 
 import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cluster.faults.backend import DATABASE_ERRORS, Backend, server
+from cluster.faults.aim import AT_COMMIT, Aim, CrashPoint
+from cluster.faults.backend import DATABASE_ERRORS, server
 from cluster.faults.context import FaultContext, Stages, park_detail
 from cluster.place import Death, Replica
 from cluster.wire.rules import Park
 from results.errors import ClusterError, OnceproofError
 from results.records import Evidence, Stage
 
-CrashPoint = Literal[
-    "commit-dropped", "commit-after-death", "reply-lost", "in-transaction", "statement", "blind"
-]
 _RELEASE: dict[str, Literal["pass", "drop"]] = {
     "commit-dropped": "drop",
     "commit-after-death": "pass",
@@ -38,6 +40,7 @@ _RELEASE: dict[str, Literal["pass", "drop"]] = {
 _FATE = {
     "commit-dropped": "aborted",
     "commit-after-death": "committed",
+    "reply-lost": "committed",
     "in-transaction": "aborted",
     "statement": "aborted",
 }
@@ -48,17 +51,17 @@ _RECOVER_SECONDS = 30.0
 
 @dataclass(slots=True)
 class Crash:
-    """One crash of one replica; aimed when it is given a park, which it releases."""
+    """One crash of one replica; with an aim it releases what is parked."""
 
     context: FaultContext
     fault_id: str
     point: CrashPoint
     replica: str
-    park: Park | None = None
+    aim: Aim | None = None
     kind: str = field(default="crash", init=False)
     victim: Replica | None = field(default=None, init=False)
     recovered: Replica | None = field(default=None, init=False)
-    _backend: Backend | None = field(default=None, init=False)
+    _open: dict[int, int] | None = field(default=None, init=False)  # connection -> backend
     _facts: dict[str, Any] = field(default_factory=dict, init=False)
     _missing: list[str] = field(default_factory=list, init=False)
     _killed_ns: int = field(default=0, init=False)
@@ -70,10 +73,11 @@ class Crash:
     async def inject(self) -> None:
         """Write down what is parked and what Postgres knows of it, then kill."""
         self.victim = await self.context.replica(self.replica)
-        if self.park is not None:
-            self._stages.note(Stage.PARKED, park_detail(self.park))
-            self._facts["others_in_flight"] = self.park.others_in_flight
-            await self._look_at_backend(self.park)
+        if self.aim is not None:
+            park = self.aim.park
+            self._stages.note(Stage.PARKED, park_detail(park))
+            self._facts.update(others_in_flight=park.others_in_flight, **self.aim.facts)
+            self._missing += self.aim.missing
         else:
             await self._look_at_wire()
         self._stages.note(Stage.INTENT, {"identity": self.victim.identity, **self._facts})
@@ -86,10 +90,12 @@ class Crash:
     async def evidence(self) -> Evidence:
         """Wait for the death, release what is held, and ask Postgres what became of it."""
         death = await self._death()
-        if self.park is not None:
-            await self._connection_end(self.park)
-            await self._release(self.park, death)
-            await self._fate()
+        if self.aim is not None:
+            await self._connection_end(self.aim.park)
+            await self._release(self.aim.park, death)
+            await self._fate(self.aim)
+        elif self._open is not None:
+            await self._landed(self._open)
         evidence = Evidence(facts=dict(self._facts), missing=tuple(self._missing))
         self._stages.note(Stage.EVIDENCE, evidence=evidence)
         return evidence
@@ -105,9 +111,9 @@ class Crash:
 
     async def miss(self, reason: str) -> None:
         """Let go of the park, so that the replica goes on as if nothing had been."""
-        if self.park is not None and self.context.wire is not None:
+        if self.aim is not None and self.context.wire is not None:
             try:
-                await self.context.wire.release(self.park.hold_id, "pass")
+                await self.context.wire.release(self.aim.park.hold_id, "pass")
             except (OnceproofError, OSError, TimeoutError) as error:
                 reason = f"{reason}; the hold was not released: {error}"
         self._stages.note(Stage.MISSED, {"reason": reason})
@@ -118,41 +124,37 @@ class Crash:
 
     # ------------------------------------------------------------------ the proofs
 
-    async def _look_at_backend(self, park: Park) -> None:
-        """While it is parked nothing moves: the one moment to read its transaction id."""
-        try:
-            async with server(self.context.database) as postgres:
-                self._backend = await postgres.backend(park.backend_pid)
-        except DATABASE_ERRORS as error:
-            self._missing.append(f"backend: Postgres could not be asked ({error})")
-            return
-        if self._backend is None:
-            self._missing.append(f"backend: pid {park.backend_pid} was not in pg_stat_activity")
-            return
-        self._facts.update(self._backend.facts())
-        if self.point == "reply-lost":
-            # The hold exists only after ReadyForQuery: the COMMIT is done, nothing is open.
-            self._facts["commit_answered"] = park.point == "reply"
-            if park.point != "reply" or self._backend.in_transaction:
-                self._missing.append("commit answered: a transaction was open at the park")
-        elif self.point != "statement" and not self._backend.in_transaction:
-            self._missing.append("in transaction: Postgres saw none open at the park")
-
     async def _look_at_wire(self) -> None:
-        """A blind kill only counts what it was about to hit."""
-        wire = self.context.wire
-        if wire is None:
+        """Which connections a blind kill may hit; what it did hit is only known afterwards."""
+        self._facts["landed_in_transaction"] = None
+        if self.context.wire is None:
             return
         try:
-            connections = (await wire.state()).connections
+            state = await self.context.wire.state()
         except (OnceproofError, OSError, TimeoutError) as error:
-            self._facts["landed_in_transaction"] = None
             self._facts["wire"] = str(error)
             return
-        mine = [one for one in connections if one.replica == self.replica]
-        busy = [one for one in mine if one.state != "I" or one.in_flight]
-        self._facts["landed_in_transaction"] = bool(busy)
-        self._facts["busy_backends"] = [one.backend_pid for one in busy]
+        mine = [one for one in state.connections if one.replica == self.replica]
+        self._open = {one.connection: one.backend_pid for one in mine}
+
+    async def _landed(self, open_before: dict[int, int]) -> None:
+        """The wire's word for each end after the kill: in a transaction that had written?"""
+        wire = self.context.wire
+        assert wire is not None  # it told which were open
+        hit: list[int] = []
+        unseen = 0
+        deadline = time.monotonic() + _PROOF_SECONDS
+        for connection, backend_pid in open_before.items():
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                end = await wire.wait_end(self.replica, connection, timeout_seconds=left)
+            except (OnceproofError, OSError, TimeoutError):
+                end = None
+            unseen += end is None
+            if end is not None and end.at_ns >= self._killed_ns and end.in_written_transaction:
+                hit.append(backend_pid)
+        self._facts["landed_in_transaction"] = True if hit else None if unseen else False
+        self._facts["backends_hit"] = hit
 
     async def _death(self) -> Death | None:
         assert self.victim is not None  # perform() asks for evidence only after inject()
@@ -179,16 +181,16 @@ class Crash:
             self._missing.append("eof: there is no wire")
             return
         try:
-            eof_ns = await self.context.wire.wait_eof(
+            end = await self.context.wire.wait_end(
                 park.replica, park.connection, timeout_seconds=_PROOF_SECONDS
             )
         except (OnceproofError, OSError, TimeoutError) as error:
             self._missing.append(f"eof: {error}")
             return
-        self._facts["eof_ns"] = eof_ns
-        if eof_ns is None:
+        self._facts["eof_ns"] = end and end.at_ns
+        if end is None:
             self._missing.append("eof: the wire did not see the victim's connection end")
-        elif eof_ns < self._killed_ns:
+        elif end.at_ns < self._killed_ns:
             self._missing.append("eof: the victim's connection had ended before the kill")
 
     async def _release(self, park: Park, death: Death | None) -> None:
@@ -207,24 +209,25 @@ class Crash:
         if not released:  # its lease was over: what was held went its own way, perhaps alive
             self._missing.append("release: the hold had ended by itself")
 
-    async def _fate(self) -> None:
-        if self._backend is None:
+    async def _fate(self, aim: Aim) -> None:
+        backend = aim.backend
+        if backend is None:
             return
+        expected = _FATE[self.point]
         try:
             async with server(self.context.database) as postgres:
-                gone = await postgres.gone(self._backend, timeout_seconds=_PROOF_SECONDS)
+                gone = await postgres.gone(backend, timeout_seconds=_PROOF_SECONDS)
                 self._facts["backend_gone"] = gone
                 if not gone:
-                    self._missing.append(f"backend gone: pid {self._backend.pid} is still there")
-                expected = _FATE.get(self.point)
-                if expected is None:
-                    return
-                if self._backend.xid is None:
+                    self._missing.append(f"backend gone: pid {backend.pid} is still there")
+                if backend.xid is None:
                     self._facts["wrote"] = False
-                    if self.point not in ("in-transaction", "statement"):
+                    if self.point in AT_COMMIT:
                         self._missing.append("fate: the transaction had written nothing")
                     return
-                fate = await postgres.fate(self._backend.xid, timeout_seconds=_PROOF_SECONDS)
+                fate = await postgres.fate(backend.xid, timeout_seconds=_PROOF_SECONDS)
+                if fate == "committed" and "wrote_table" not in self._facts:
+                    self._facts["wrote_table"] = await postgres.written_table(backend.xid)
         except DATABASE_ERRORS as error:
             self._missing.append(f"fate: Postgres could not be asked ({error})")
             return

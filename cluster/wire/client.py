@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from cluster.wire.frames import read_frame, write_frame
-from cluster.wire.rules import Action, Park, Rule, Side, WireState
+from cluster.wire.rules import Action, ClientEnd, Park, Rule, Side, WireState
 from results.errors import ClusterError, HarnessError
 
 __all__ = ["Park", "Rule", "Wire", "WireState"]
@@ -33,7 +33,7 @@ class Wire:
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._parks: deque[Park] = deque(maxlen=PARKS_MAX)
-        self._ends: dict[tuple[str, int], int] = {}
+        self._ends: dict[tuple[str, int], ClientEnd] = {}
         self._changed = asyncio.Condition()
         self._reading = asyncio.create_task(self._read())
 
@@ -97,10 +97,10 @@ class Wire:
         """Everything that is open now."""
         return msgspec.convert(await self._call("state"), WireState)
 
-    async def wait_eof(
+    async def wait_end(
         self, replica: str, connection: int, *, timeout_seconds: float
-    ) -> int | None:
-        """When the client's side of a connection ended (ns); None at the deadline."""
+    ) -> ClientEnd | None:
+        """How the client's side of a connection ended; None at the deadline."""
         key = (replica, connection)
         try:
             async with asyncio.timeout(timeout_seconds), self._changed:
@@ -150,9 +150,9 @@ class Wire:
                 async with self._changed:
                     self._parks.append(msgspec.convert(park, Park))
                     self._changed.notify_all()
-            case {"event": "eof", "replica": replica, "connection": connection, "at_ns": at_ns}:
+            case {"event": "end", "replica": replica, "connection": connection, "end": end}:
                 async with self._changed:
-                    self._ends[(replica, connection)] = at_ns
+                    self._ends[(replica, connection)] = msgspec.convert(end, ClientEnd)
                     if len(self._ends) > ENDS_MAX:
                         self._ends.pop(next(iter(self._ends)))
                     self._changed.notify_all()

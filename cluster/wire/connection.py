@@ -20,15 +20,14 @@ from cluster.wire.flight import Flight, commit_point, is_step
 from cluster.wire.gates import Gates, Hold
 from cluster.wire.port import Port
 from cluster.wire.rules import Point
+from cluster.wire.sides import SETTLE_SECONDS, Sides, Streams
 from cluster.wire.trace import Trace
 
 QUEUE_BATCHES = 32  # of at most READ_BYTES, or one message, each
 CHUNK_MAX_BYTES = 64 << 20
 WITHHELD_MAX_BYTES = 16 << 20
-SETTLE_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 HOLD_MAX_SECONDS = 90.0
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 EXPECTED = (OSError, asyncio.IncompleteReadError, protocol.ProtocolError)
 log = logging.getLogger(__name__)
 
@@ -49,8 +48,7 @@ class Connection:
         self.conversation = Conversation(port.replica, number, "")
         self._gates = gates
         self._trace = trace
-        self._from_client, self._to_client = client
-        self._from_server, self._to_server = server
+        self._sides = Sides(client, server)
         self._batches: asyncio.Queue[list[protocol.Message] | None] = asyncio.Queue(QUEUE_BATCHES)
         self._holds: set[Hold] = set()
         self._settling: set[asyncio.Task[None]] = set()
@@ -58,18 +56,22 @@ class Connection:
         self._unheld.set()
         self._running = asyncio.Event()  # nothing is kept from the server
         self._running.set()
-        self._cut_sides: set[str] = set()
 
     async def run(self, startup: bytes) -> None:
         """Relay until either side ends; always closes both."""
         name = protocol.startup_parameters(startup).get("application_name", "")
         self.conversation = Conversation(self.port.replica, self.number, name)
-        self._to_server.write(startup)
+        self._sides.to_server.write(startup)
         jobs = (self._read_client, self._forward, self._return)
         tasks = [asyncio.create_task(job()) for job in jobs]
         try:
-            # The end of _read_client alone ends nothing: _forward sees a held flight through.
-            await asyncio.wait(tasks[1:], return_when=asyncio.FIRST_COMPLETED)
+            # The end of _read_client alone ends nothing: _forward sees a held flight through, and
+            # what was forwarded is answered: who sends no more may still listen.
+            _, forwarding, returning = tasks
+            await asyncio.wait((forwarding, returning), return_when=asyncio.FIRST_COMPLETED)
+            if forwarding.done() and forwarding.exception() is None:
+                self._sides.end_requests()
+                await asyncio.wait((returning,), timeout=HOLD_MAX_SECONDS)
         finally:
             for task in (*tasks, *self._settling):
                 task.cancel()
@@ -77,7 +79,7 @@ class Connection:
             for end in ends:
                 if isinstance(end, Exception) and not isinstance(end, (*EXPECTED, Dropped)):
                     log.error("connection %s of %s", self.number, self.port.replica, exc_info=end)
-            await self._close()
+            await self._sides.close()
             for flight in self.conversation.unanswered:
                 self._record(flight)
             for hold in list(self._holds):
@@ -85,9 +87,9 @@ class Connection:
 
     def cut(self, side: str) -> None:
         """Abort a side at once, without a goodbye."""
-        self._cut_sides.update(("client", "server") if side == "both" else (side,))
+        self._sides.cut.update(("client", "server") if side == "both" else (side,))
         self._trace.add(self.conversation.connection_trace("cut", time.monotonic_ns()))
-        self._abort(side)
+        self._sides.abort(side)
 
     @property
     def held(self) -> bool:
@@ -98,37 +100,19 @@ class Connection:
         """Wait until nothing of this connection is held before the server."""
         await self._running.wait()
 
-    def _abort(self, side: str) -> None:
-        sides = {"client": self._to_client, "server": self._to_server}
-        for name, writer in sides.items():
-            if side in (name, "both"):
-                with contextlib.suppress(RuntimeError):  # uvloop's word for: closed already
-                    writer.transport.abort()
-
-    async def _close(self) -> None:
-        """Close both sides; what is on its way still arrives, for a while."""
-        writers = (self._to_client, self._to_server)
-        for writer in writers:
-            writer.close()
-        waits = (writer.wait_closed() for writer in writers)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await asyncio.gather(*waits, return_exceptions=True)
-        self._abort("both")
-
     # ---------------------------------------------------------------- client to server
 
     async def _read_client(self) -> None:
         splitter = protocol.Splitter()
         try:
-            while data := await self._from_client.read(protocol.READ_BYTES):
+            while data := await self._sides.from_client.read(protocol.READ_BYTES):
                 if batch := splitter.feed(data):
                     await self._batches.put(batch)
         except EXPECTED as error:
             if isinstance(error, protocol.ProtocolError):
                 log.warning("connection %s of %s: %s", self.number, self.port.replica, error)
         self.eof_ns = time.monotonic_ns()
-        if "client" not in self._cut_sides:
+        if "client" not in self._sides.cut:
             self._trace.add(self.conversation.connection_trace("client-eof", self.eof_ns))
         await self._batches.put(None)
 
@@ -139,7 +123,7 @@ class Connection:
             for message in batch:
                 kind, content = message
                 if kind in protocol.COPY_OR_LAST and not chunk:
-                    self._to_server.write(content)
+                    self._sides.to_server.write(content)
                     continue
                 chunk.append(message)
                 size += len(content)
@@ -150,7 +134,7 @@ class Connection:
                 else:
                     continue
                 chunk, size = [], 0
-            await self._to_server.drain()
+            await self._sides.to_server.drain()
         with contextlib.suppress(TimeoutError):  # an answer that is held outlives its client
             async with asyncio.timeout(HOLD_MAX_SECONDS):
                 await self._unheld.wait()
@@ -167,7 +151,7 @@ class Connection:
         pending = conversation.pending
         if chunk[0][1] == protocol.SYNC and pending and pending[0].sync_swallowed:
             pending[0].sync_swallowed = False
-            self._to_server.write(protocol.SYNC)
+            self._sides.to_server.write(protocol.SYNC)
             return
         flight = conversation.flight()
         executed = conversation.statements.read(flight, chunk)
@@ -226,9 +210,10 @@ class Connection:
             flight.synced = True
             self.conversation.current = None
             # Never before: a client that flushes may wait for that answer before it goes on.
-            if not self._gates.idle:
-                flight.withhold = self._wanted("reply", flight, flight.sql)
-        self._to_server.write(b"".join(content for _, content in chunk))
+            flight.withhold = flight.reply_hold is not None or (
+                not self._gates.idle and self._wanted("reply", flight, flight.sql)
+            )
+        self._sides.to_server.write(b"".join(content for _, content in chunk))
 
     # ---------------------------------------------------------------- gates
 
@@ -264,8 +249,24 @@ class Connection:
                 self._running.set()
         if action == "pass":
             return [hold]
-        await self._drop()
+        if action == "hold-reply":
+            flight.reply_hold = hold
+            return []
+        await self._sides.drop()
         raise Dropped
+
+    async def _gate_reply(self, flight: Flight) -> list[Hold]:
+        """Hold the answer: as a rule says, or because the COMMIT's own hold goes on with it."""
+        hold = flight.reply_hold
+        if hold is None:
+            return await self._gate("reply", flight, flight.sql)
+        if flight.committed:
+            self._trace.flush()
+            self._gates.go_on(hold)
+            if await self._gates.decision(hold) == "drop":
+                await self._sides.drop()
+                raise Dropped
+        return [hold]
 
     async def _settle(self, hold: Hold, flight: Flight) -> None:
         """A hold has passed; that is complete when the server has answered."""
@@ -281,19 +282,13 @@ class Connection:
         if not self._holds:
             self._unheld.set()
 
-    async def _drop(self) -> None:
-        """Close both sides; the hold is carried out once the server's side is really closed."""
-        self._abort("both")
-        with contextlib.suppress(OSError, TimeoutError):
-            await asyncio.wait_for(self._to_server.wait_closed(), SETTLE_SECONDS)
-
     # ---------------------------------------------------------------- server to client
 
     async def _return(self) -> None:
         scanner = protocol.Scanner()
         conversation = self.conversation
         with contextlib.suppress(OSError):
-            while data := await self._from_server.read(protocol.READ_BYTES):
+            while data := await self._sides.from_server.read(protocol.READ_BYTES):
                 begun = 0
                 for kind, payload, end in scanner.feed(data):
                     if conversation.read_answer(kind, payload):
@@ -306,8 +301,8 @@ class Connection:
                     self._hand_on(data[begun:] if begun else data)
                 if self.eof_ns is None:
                     with contextlib.suppress(OSError):  # _read_client sees the end as well
-                        await self._to_client.drain()
-        if "server" not in self._cut_sides:
+                        await self._sides.to_client.drain()
+        if "server" not in self._sides.cut:
             self._trace.add(conversation.connection_trace("server-eof", time.monotonic_ns()))
 
     def _hand_on(self, data: bytes, *, at_once: bool = False) -> None:
@@ -319,8 +314,7 @@ class Connection:
                 return
             flight.withhold = not full
             data, flight.answer = bytes(flight.answer), bytearray()
-        if self.eof_ns is None:
-            self._to_client.write(data)
+        self._sides.give(data)
 
     async def _answered(self, state: str, data: bytes) -> None:
         """A flight is complete: hold its answer if a rule says so, then hand it on."""
@@ -335,10 +329,11 @@ class Connection:
         conversation.progress.set()
         holds: list[Hold] = []
         if flight.withhold:
-            holds = await self._gate("reply", flight, flight.sql)
+            holds = await self._gate_reply(flight)
             flight.withhold = False
-            if flight.answer and self.eof_ns is None:
-                self._to_client.write(bytes(flight.answer))
+            self._sides.give(bytes(flight.answer))
+        elif flight.reply_hold is not None:  # the answer was too long to be withheld
+            holds = [flight.reply_hold]
         flight.returned_ns = time.monotonic_ns() if self.eof_ns is None else None
         conversation.finished(flight)
         self._record(flight)

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TypeVar
 
 from cluster.wire import protocol
-from cluster.wire.flight import Flight, is_step, writes
+from cluster.wire.flight import Flight, is_step, state_after, writes
 from cluster.wire.statements import FLIGHT_MAX, KEYS_MAX, Statements
 from results.records import ConnectionTrace, StatementTrace
 
@@ -36,7 +36,8 @@ class Conversation:
         self._transaction_keys: set[str] = set()
         self._flights = 0
         self._steps = 0  # of the open transaction, so far
-        self._wrote = False  # the open transaction has
+        self._wrote = False  # the open transaction has, by its text
+        self._wrote_rows = False  # the open transaction has, by the server's count
 
     @property
     def in_flight(self) -> bool:
@@ -148,19 +149,27 @@ class Conversation:
         self.pending.popleft()
         if flight.state_after == "I":
             self._transaction_keys.clear()
-            self._wrote = False
+            self._wrote = self._wrote_rows = False
         else:
             if len(self._transaction_keys) < KEYS_MAX:
                 self._transaction_keys.update(flight.keys)
             self._wrote = self._wrote or any(map(writes, flight.sql))
+            self._wrote_rows = self._wrote_rows or flight.wrote_rows
         self.progress.set()
+
+    @property
+    def _open_writes(self) -> bool:
+        """The open transaction has written rows, and no end of it is under way."""
+        if self.state == "I" or any(state_after("T", one.sql) == "I" for one in self.pending):
+            return False
+        return self._wrote_rows or any(one.wrote_rows for one in self.pending)
 
     def connection_trace(self, event: str, at_ns: int) -> ConnectionTrace:
         """An opening or an end, with the state at that moment."""
         return ConnectionTrace(
             replica=self.replica, connection=self.number, event=event, at_ns=at_ns,
             backend_pid=self.backend_pid, state=self.state, in_flight=self.in_flight,
-            application_name=self._application_name,
+            application_name=self._application_name, wrote=self._open_writes,
         )  # fmt: skip
 
     def statement_trace(self, flight: Flight) -> StatementTrace:

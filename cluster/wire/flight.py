@@ -7,6 +7,10 @@ a function that is not Postgres' own counts as a write, since it may be one.
 import re
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cluster.wire.gates import Hold
 
 SESSION = re.compile(
     r"\s*(?:SET|SHOW|RESET|DISCARD|LISTEN|UNLISTEN|DEALLOCATE|CLOSE|NOTIFY"
@@ -20,6 +24,7 @@ ROLLBACK = re.compile(
 )
 # SELECT ... FOR [NO KEY] UPDATE locks, and writes nothing of the service's.
 WRITES = re.compile(r"\b(?:INSERT|(?<!\bFOR )(?<!\bKEY )UPDATE|DELETE|MERGE|CALL)\b", re.IGNORECASE)
+ROWS_WRITTEN = re.compile(r"(?:INSERT 0|UPDATE|DELETE|MERGE) [1-9]")  # a command tag
 SPACES = re.compile(r"\s+")
 CALLS = re.compile(r"\s*SELECT\s+(?:\*\s+FROM\s+)?(?:\w+\.)?([a-z_]\w*)\s*\(", re.IGNORECASE)
 READING = frozenset(
@@ -93,6 +98,7 @@ class Flight:
     sync_swallowed: bool = False  # COPY FROM: the server ignores the Sync sent with Execute
     withhold: bool = False  # its answer is buffered, because a rule may want to hold it
     answer: bytearray = field(default_factory=bytearray)
+    reply_hold: "Hold | None" = None  # its COMMIT's hold, which goes on as one of its answer
 
     @property
     def may_commit(self) -> bool:
@@ -116,6 +122,11 @@ class Flight:
         return self.state_before != "I" or any(
             BEGIN.match(each) for sql in self.sql for each in sql.split(";")
         )
+
+    @property
+    def wrote_rows(self) -> bool:
+        """The server counted a row that it wrote."""
+        return any(map(ROWS_WRITTEN.match, self.tags))
 
     def predicted_state(self) -> str:
         """The transaction state after it, if all goes well; for flights sent in a pipeline."""

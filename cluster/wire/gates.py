@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from cluster.wire.conversation import Conversation
 from cluster.wire.flight import Flight, is_step
 from cluster.wire.rules import Action, Park, Point, Rule
@@ -164,19 +166,32 @@ class Gates:
             )
         )  # fmt: skip
 
+    def go_on(self, hold: Hold) -> None:
+        """The commit has happened: its hold goes on as one of the answer, under a lease anew."""
+        forwarded = hold.finished
+        hold.park = replace(hold.park, point="reply", parked_ns=time.monotonic_ns())
+        hold.decided = asyncio.get_running_loop().create_future()
+        hold.finished = asyncio.Event()
+        forwarded.set()
+
     def done(self, hold: Hold) -> None:
         """What was decided has been carried out."""
         self._holds.pop(hold.park.hold_id, None)
         hold.finished.set()
 
     async def release(self, hold_id: str, action: Action) -> bool:
-        """Decide a hold and wait until it is carried out; False when there is no such hold."""
+        """Decide a hold and wait until it is carried out; False when there is no such hold.
+
+        `hold-reply` is carried out once the answer is held; False as well if nothing was committed.
+        """
         hold = self._holds.get(hold_id)
         if hold is None or hold.decided.done():
             return False
+        if action == "hold-reply" and hold.park.point != "before-commit":
+            raise ValueError(f"a hold at {hold.park.point} cannot go on as one of the reply")
         hold.decided.set_result((action, "controller"))
         await hold.finished.wait()
-        return True
+        return action != "hold-reply" or hold.park.point == "reply"
 
     def controller_lost(self) -> None:
         """Disarm everything and let all holds pass."""

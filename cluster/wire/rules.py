@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 Point = Literal["before", "before-commit", "reply"]
-Action = Literal["pass", "drop"]
+Action = Literal["pass", "drop", "hold-reply"]
 Side = Literal["client", "server", "both"]
 
 
@@ -15,6 +15,9 @@ class Rule(Struct, frozen=True, kw_only=True):
     `before` holds any step ahead of the server; `before-commit` an explicit COMMIT, or the Sync of
     a writing statement outside a transaction block; `reply` the server's answer to such a flight
     (to any matching one when `sql` is given).
+
+    A hold at `before-commit` that is released with `hold-reply` goes on, under its own id, as a
+    hold of the answer to that commit; so the transaction can be looked at while it is open.
     """
 
     rule_id: str
@@ -52,6 +55,19 @@ class OpenConnection(Struct, frozen=True, kw_only=True):
     state: str  # I, T or E
     in_flight: bool
     keys: tuple[str, ...]  # a few of them
+
+
+class ClientEnd(Struct, frozen=True, kw_only=True):
+    """The end of a connection's client side, and what its session was in at that moment."""
+
+    at_ns: int
+    state: str  # I, T or E
+    wrote: bool  # its open transaction had written rows, and nobody had asked for its end
+
+    @property
+    def in_written_transaction(self) -> bool:
+        """True when an unfinished transaction with writes ended with it."""
+        return self.state in ("T", "E") and self.wrote
 
 
 class WireState(Struct, frozen=True, kw_only=True):

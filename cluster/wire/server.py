@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 
 from cluster.wire import protocol
-from cluster.wire.connection import HOLD_MAX_SECONDS, Connection, Streams
+from cluster.wire.connection import HOLD_MAX_SECONDS, Connection
 from cluster.wire.frames import read_frame, write_frame
 from cluster.wire.gates import SHOWN_MAX, Gates
 from cluster.wire.port import Port
-from cluster.wire.rules import OpenConnection, Park, Rule, WireState
+from cluster.wire.rules import ClientEnd, OpenConnection, Park, Rule, WireState
+from cluster.wire.sides import Streams
 from cluster.wire.trace import FLUSH_SECONDS, Trace
 from results.records import ConnectionTrace
 
@@ -156,8 +157,9 @@ class WireServer:
         self._send({"event": "park", "park": park})
 
     def _ended(self, record: ConnectionTrace) -> None:
-        self._send({"event": "eof", "replica": record.replica, "connection": record.connection,
-                    "at_ns": record.at_ns})  # fmt: skip
+        end = ClientEnd(at_ns=record.at_ns, state=record.state, wrote=record.wrote)
+        self._send({"event": "end", "replica": record.replica, "connection": record.connection,
+                    "end": end})  # fmt: skip
 
     def _send(self, frame: object) -> None:
         if self._controller is None:

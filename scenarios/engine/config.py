@@ -110,10 +110,29 @@ def load_config(path: Path) -> ServiceConfig:
             f'{path}: line {line}: service.roles.web: expected a command, as in web = ["node", '
             '"server.js"].'
         )
+    check_values(path, text, described)
     return ServiceConfig(
         service=described.service, strategies=described.strategies, ledger=described.ledger,
         folder=path.resolve().parent,
     )  # fmt: skip
+
+
+def check_values(path: Path, text: str, described: Described) -> None:
+    """ConfigError for a path without its slash, and for a role without a command."""
+    service = described.service
+    for key in ("webhook", "create_webhook", "cancel_webhook", "ready"):
+        value = getattr(service, key)
+        if value is not None and not value.startswith("/"):
+            raise ConfigError(
+                f"{path}: line {line_of(text, 'service', key)}: service.{key}: expected a path "
+                f'with its slash, as in {key} = "/{value}".'
+            )
+    for role, command in service.roles.items():
+        if not command or not command[0]:
+            raise ConfigError(
+                f"{path}: line {line_of(text, 'service.roles', role)}: service.roles.{role}: "
+                'expected a command, as in ["node", "server.js"].'
+            )
 
 
 def check_roles(path: Path, text: str, raw: dict[str, Any]) -> None:

@@ -28,19 +28,38 @@ INTERRUPTED, USAGE, HARNESS = 130, 254, 255
 
 
 def interruptible(main: Coroutine[Any, Any, int]) -> int:
-    """Run `main`; SIGTERM and SIGHUP end it as Ctrl-C does, with all of its cleaning up."""
+    """Run `main`; Ctrl-C, SIGTERM and SIGHUP end it, with all of its cleaning up.
+
+    Whoever presses Ctrl-C again is told to wait: cut short, the cleaning up would leave a database
+    and its folder behind.
+    """
+    interrupted = False
 
     async def guarded() -> int:
         task = asyncio.current_task()
         assert task is not None
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            if interrupted:
+                say("Still ending what was started; this takes a few seconds.")
+            else:
+                interrupted = True
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as in the background of a script
+                asyncio.get_running_loop().add_signal_handler(number, interrupt)
         return await main
 
     try:
         return asyncio.run(guarded())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+    except BaseException:
+        if interrupted:  # whatever else went wrong on the way out
+            raise KeyboardInterrupt from None
+        raise
 
 
 def mapped(command: Callable[[], int | None], *, debug: bool) -> int:

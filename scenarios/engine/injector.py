@@ -10,10 +10,11 @@ import time
 from itertools import groupby
 
 from cluster import faults
-from cluster.faults.crash import CrashPoint
+from cluster.faults.aim import Aim, CrashPoint
 from cluster.place import Replica
 from cluster.wire.client import Park
-from cluster.wire.rules import Point, Rule
+from cluster.wire.rules import Rule
+from results.errors import ClusterError
 from results.records import Stage
 from scenarios.engine.plan import RunPlan, moment
 from scenarios.engine.scenario import (
@@ -35,12 +36,6 @@ from scenarios.engine.swarm import Traffic
 
 PARK_SECONDS = 15.0
 LEASE_SECONDS = 3.0
-WIRE_POINTS: dict[str, Point] = {
-    "commit-dropped": "before-commit",
-    "commit-after-death": "before-commit",
-    "reply-lost": "reply",
-    "statement": "before",
-}
 EVERYBODY = (DbCrash, DbLatency, ProviderFault, RollingRestart)
 ALONE = (DbCrash, RollingRestart)  # they hit everybody: no other fault could be proved meanwhile
 STEP_SECONDS = 2.0  # without a park for so long, no delivery has so many steps
@@ -99,35 +94,36 @@ class Injector:
             await self._wait_a_while()
             await faults.perform(self._of_everybody(fault_id, fault))
             return
-        if point == "blind":
-            await self._wait_a_while()
-            victim = await self._free_replica()
-            park = None
-        else:
-            victim, park = await self._park(fault_id, fault, point)
+        reason = "no transaction parked"
+        victim, aim = None, None
+        try:
+            if point == "blind":
+                await self._wait_a_while()
+                victim = await self._free_replica(role_of(fault))
+            else:
+                victim, aim = await self._park(fault_id, fault, point)
+        except ClusterError as error:
+            reason = str(error)
         if victim is None:
-            reason = (
-                "the traffic ended first"
-                if self._traffic.ended.is_set()
-                else "no transaction parked"
-            )
+            reason = "the traffic ended first" if self._traffic.ended.is_set() else reason
             self._record(fault_id, fault, point, Stage.MISSED, reason=reason)
             return
         try:
-            await self._carry_out(fault_id, fault, point, victim, park)
+            await self._carry_out(fault_id, fault, point, victim, aim)
         finally:
             self._busy.discard(victim.name)
 
     async def _carry_out(
-        self, fault_id: str, fault: Fault, point: CrashPoint, victim: Replica, park: Park | None
+        self, fault_id: str, fault: Fault, point: CrashPoint, victim: Replica, aim: Aim | None
     ) -> None:
         context, name = self._context, victim.name
+        park = aim.park if aim is not None else None
         act: faults.Fault
         match fault:
             case Crash():
-                act = faults.Crash(context, fault_id, point, name, park)
+                act = faults.Crash(context, fault_id, point, name, aim)
             case Oom():
-                act = faults.Oom(context, fault_id, point, name, park)
+                act = faults.Oom(context, fault_id, point, name, aim)
             case ClockSkew():
                 act = faults.ClockSkew(
                     context, fault_id, name, fault.seconds, fault.lasting_seconds
@@ -163,12 +159,16 @@ class Injector:
         await asyncio.sleep(self._random.uniform(0.05, 0.8))
 
     async def _park(
-        self, fault_id: str, fault: Fault, point: str
-    ) -> tuple[Replica | None, Park | None]:
-        """Hold some replica that no other fault works on at the asked point of a transaction."""
+        self, fault_id: str, fault: Fault, point: CrashPoint
+    ) -> tuple[Replica | None, Aim | None]:
+        """Hold some replica that no other fault works on at the asked point of a transaction.
+
+        ClusterError, saying why the last one was no hit, if there was none in time.
+        """
         deadline = time.monotonic() + PARK_SECONDS
         lease_seconds = LEASE_SECONDS + held_seconds(fault)
-        role = fault.role if isinstance(fault, Crash) else "web"
+        role = role_of(fault)
+        no_hit: ClusterError | None = None
         tried_since = time.monotonic()
         while time.monotonic() < deadline and not self._traffic.ended.is_set():
             free = await self._free(role)
@@ -177,7 +177,7 @@ class Injector:
                 continue
             rule = Rule(
                 rule_id=f"{fault_id}-{time.monotonic_ns()}",
-                point=WIRE_POINTS.get(point, "before-commit"),
+                point="before" if point == "statement" else "before-commit",
                 replicas=tuple(free),
                 lease_seconds=lease_seconds,
                 step=self._step if point == "statement" else None,
@@ -190,14 +190,29 @@ class Injector:
                 continue
             # A transaction of orders/create is not what was asked for: let it go.
             wanted = role != "web" or self._traffic.announced(park.keys)
-            if park.replica not in self._busy and wanted:
-                self._busy.add(park.replica)
-                if point == "statement":
-                    last = self._step == self._steps_max
-                    self._step = 1 if last else self._step + 1
-                return free[park.replica], park
-            await self._stand.wire.release(park.hold_id, "pass")
+            if park.replica in self._busy or not wanted:
+                await self._stand.wire.release(park.hold_id, "pass")
+                continue
+            self._busy.add(park.replica)
+            try:
+                aim = await self._aim(fault, point, park)
+            except ClusterError as error:  # it has been let go
+                self._busy.discard(park.replica)
+                no_hit = error
+                continue
+            if point == "statement":
+                last = self._step == self._steps_max
+                self._step = 1 if last else self._step + 1
+            return free[park.replica], aim
+        if no_hit is not None:
+            raise no_hit
         return None, None
+
+    async def _aim(self, fault: Fault, point: CrashPoint, park: Park) -> Aim:
+        """What a fault needs of a park; only those that kill need a transaction with a fate."""
+        if isinstance(fault, Crash | Oom):
+            return await faults.take_aim(self._context, point, park)
+        return Aim(park)
 
     async def _wait_park(self, rule: Rule) -> Park | None:
         """Arm a rule and wait for what it parks; None, and disarmed, when that takes too long."""
@@ -216,10 +231,10 @@ class Injector:
             if replica.role == role and replica.ready and replica.name not in self._busy
         }
 
-    async def _free_replica(self) -> Replica | None:
-        """A replica that is ready and nobody's victim, chosen by the seed."""
+    async def _free_replica(self, role: str) -> Replica | None:
+        """A replica of a role that is ready and nobody's victim, chosen by the seed."""
         for _ in range(100):
-            free = await self._free("web")
+            free = await self._free(role)
             if self._traffic.ended.is_set():
                 return None
             if free:
@@ -235,6 +250,11 @@ class Injector:
         self._stand.journal.fault(
             fault_id=fault_id, kind=fault.kind, point=point, stage=stage, detail=detail
         )
+
+
+def role_of(fault: Fault) -> str:
+    """Whom a fault strikes."""
+    return fault.role if isinstance(fault, Crash) else "web"
 
 
 def held_seconds(fault: Fault) -> float:

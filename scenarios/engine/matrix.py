@@ -76,7 +76,7 @@ class MatrixPlan:
         digest = hashlib.sha256()
         for part in (
             own_version(), repr(sorted(self.scenarios.items())), self.strategies, self.providers,
-            self.seeds, msgspec.json.encode(self.config),
+            self.seeds, msgspec.json.encode(self.config, enc_hook=str),
             *_files([self.config_path.resolve().parent, *(ROOT / name for name in CODE)]),
         ):  # fmt: skip
             digest.update(f"{part!r}\n".encode())

@@ -20,7 +20,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from cluster import faults
-from cluster.faults.crash import CrashPoint
+from cluster.faults.aim import CrashPoint
 from cluster.lock import RunLock
 from results.errors import ClusterError, ConfigError
 from results.records import FORMAT_VERSION, Manifest
@@ -82,6 +82,7 @@ def refuse_impossible(plan: RunPlan) -> None:
     traffic, service = plan.scenario.traffic, plan.config.service
     for wanted, key in (
         (traffic.mix.cancelled and not service.cancel_webhook, "cancel_webhook"),
+        (traffic.create == "after" and not service.create_webhook, "create_webhook"),
         (traffic.rotate_after and not service.previous_secret_from, "previous_secret_from"),
     ):
         if wanted:
@@ -99,7 +100,6 @@ def refuse_impossible(plan: RunPlan) -> None:
 
 def open_folder(plan: RunPlan) -> RunFolder:
     """Create the run's folder and its manifest."""
-    refuse_impossible(plan)
     asked: Counter[str] = Counter()
     for fault in plan.scenario.faults:
         asked[fault_name(fault)] += fault.times
@@ -137,12 +137,21 @@ def own_version() -> str:
 
 
 @asynccontextmanager
-async def closing(plan: RunPlan, folder: RunFolder) -> AsyncIterator[None]:
-    """Hold the run lock, and write into the manifest how the run ended."""
+async def opened(plan: RunPlan) -> AsyncIterator[RunFolder]:
+    """Hold the run lock, make the run's folder, and write into it how the run ended."""
+    refuse_impossible(plan)
+    with RunLock(plan.runs, "local"):
+        folder = open_folder(plan)
+        async with closing(folder):
+            yield folder
+
+
+@asynccontextmanager
+async def closing(folder: RunFolder) -> AsyncIterator[None]:
+    """Write into the manifest how the run ended."""
     status = "failed"
     try:
-        with RunLock(plan.runs, "local"):
-            yield
+        yield
         status = "finished"
     except (KeyboardInterrupt, asyncio.CancelledError):
         status = "interrupted"

@@ -5,7 +5,7 @@ from results.run_folder import RunFolder
 from results.verdict import Verdict
 from scenarios.engine.disk import bounded, require_room
 from scenarios.engine.injector import inject_all
-from scenarios.engine.plan import RunPlan, closing, open_folder
+from scenarios.engine.plan import RunPlan, opened
 from scenarios.engine.search import search
 from scenarios.engine.settle import controlled, sampling, settle
 from scenarios.engine.stand import Watch, standing
@@ -15,9 +15,8 @@ from scenarios.engine.swarm import swarm
 async def run(plan: RunPlan, watch: Watch) -> tuple[RunFolder, Verdict]:
     """Run one scenario against one strategy and judge it; the folder holds all that is known."""
     require_room(plan.runs)
-    folder = open_folder(plan)
     async with (
-        closing(plan, folder), standing(plan, folder, watch) as stand, bounded(folder.path)
+        opened(plan) as folder, standing(plan, folder, watch) as stand, bounded(folder.path)
     ):  # fmt: skip
         await stand.wire.delay("*", plan.scenario.stretch_ms / 1000)
         async with controlled(stand):

@@ -16,6 +16,10 @@ from tests.unit.results.world import manifest_of
 ROOT = Path(__file__).resolve().parents[2]
 
 
+WHOLE = '[ledger]\n[service]\nname = "x"\nwebhook = "/x"\nsecret_from = "S"\n'
+ROLES = 'database_from = "D"\n[service.roles]\nweb = ["x"]\n'
+
+
 def onceproof(
     *arguments: str, cwd: Path = ROOT, **variables: str
 ) -> subprocess.CompletedProcess[str]:
@@ -55,6 +59,8 @@ def test_a_wrong_word_is_status_254_and_the_nearest_name(
         ("[service\n", "line 1"),
         ('[service]\nname = 3\n[ledger]\norders = ""\n', "line 2: service.name"),
         ('[service]\nname = "x"\nwebhok = "/"\n', "service.webhok"),
+        (f'{WHOLE}ready = "ready"\n{ROLES}', "line 6: service.ready"),
+        (f"{WHOLE}{ROLES}relay = []\n", "line 9: service.roles.relay"),
         ('[service]\n[service.roles]\nweb = "node x"\n', "line 3: service.roles.web"),
         ("", "service"),
     ],

@@ -17,8 +17,10 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from cluster.journal import read_journal
+from cluster.lock import RunLock
 from loadtests.traffic import Mix
-from results.records import Thresholds
+from results.records import Created, Thresholds
 from results.run_folder import RunFolder
 from results.verdict import Validity, Verdict
 from scenarios import Blind, Burst, Crash, DbDisconnect, Graceful, InTransaction, Scenario, Traffic
@@ -203,20 +205,38 @@ def read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def test_ctrl_c_cleans_up_and_is_status_130(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 4])
+def test_ctrl_c_cleans_up_and_is_status_130(tmp_path: Path, times: int) -> None:
+    """Pressed again and again it must not cut the cleaning up short."""
     runner = subprocess.Popen(
         [sys.executable, "-m", "scenarios.engine.cli", "run", "distinct_ids", "--runs",
          str(tmp_path)],
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_for(lambda: bool(list(tmp_path.glob("*/history-*.jsonl"))), 60)
-    runner.send_signal(signal.SIGINT)
+    for _ in range(times):
+        runner.send_signal(signal.SIGINT)
+        time.sleep(0.3)  # a person's fingers
     _, errors = runner.communicate(timeout=30)
 
     assert runner.returncode == 130, errors
     folder = RunFolder.find(tmp_path)
     assert not processes_of(folder.path)
     assert folder.read_manifest().status == "interrupted"
+    records = read_journal(folder.journal)
+    assert not [one.path for one in records if isinstance(one, Created) and Path(one.path).exists()]
+
+
+def test_a_run_that_finds_the_lock_taken_leaves_no_trace(tmp_path: Path) -> None:
+    with RunLock(tmp_path, "local"):
+        done = subprocess.run(
+            [sys.executable, "-m", "scenarios.engine.cli", "run", "distinct_ids", "--runs",
+             str(tmp_path)],
+            cwd=ROOT, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 255
+    assert "another run works on" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [".locks"]
 
 
 def test_the_demo_finds_the_guilty_one_and_never_accuses_the_right_one(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ async def test_a_run_is_ended_while_there_is_room_to_end_it(
     cleaned = []
     with pytest.raises(HarnessError, match=r"511 MiB are free .* proves nothing"):
         async with (
-            asyncio.timeout(30), closing(plan, folder), bounded(folder.path, look_seconds=0.01),
+            asyncio.timeout(30), closing(folder), bounded(folder.path, look_seconds=0.01),
         ):  # fmt: skip
             try:
                 await asyncio.Event().wait()

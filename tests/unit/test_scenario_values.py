@@ -11,7 +11,7 @@ from results.errors import ClusterError
 from scenarios import Blind, Burst, ClockSkew, Crash, InTransaction, Mix, Scenario, Traffic
 from scenarios.engine.catalog import load_scenario, shipped
 from scenarios.engine.config import OWN_CONFIG, load_config
-from scenarios.engine.plan import RunPlan, fault_name, open_folder
+from scenarios.engine.plan import RunPlan, fault_name, refuse_impossible
 
 
 @pytest.mark.parametrize(
@@ -54,5 +54,5 @@ def test_a_fault_that_this_machine_cannot_have_is_refused_before_anything_starts
         strategy="insert_first", provider="honours", seed=1, runs=tmp_path / "runs",
     )  # fmt: skip
     with pytest.raises(ClusterError, match=f"{kind}: unavailable: it takes a miracle"):
-        open_folder(plan)
+        refuse_impossible(plan)
     assert not plan.runs.exists()

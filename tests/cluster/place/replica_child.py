@@ -8,6 +8,9 @@ import sys
 import asyncpg
 from aiohttp import web
 
+DECIDE = """INSERT INTO paid (id, status) VALUES ($1, 'paid')
+    ON CONFLICT (id) DO UPDATE SET status = 'paid' WHERE paid.status = 'pending'"""
+
 
 async def main() -> None:
     connections: list[asyncpg.Connection] = []
@@ -22,8 +25,38 @@ async def main() -> None:
         await connection.execute("INSERT INTO effects VALUES ('written')")
         return web.json_response({"backend_pid": connection.get_server_pid()})
 
+    async def read(_: web.Request) -> web.Response:
+        connection = await asyncpg.connect(os.environ["DATABASE_URL"])
+        connections.append(connection)
+        await connection.execute("BEGIN")
+        await connection.execute("SELECT FROM effects FOR UPDATE")
+        return web.Response()
+
     async def commit(_: web.Request) -> web.Response:
         await connections[-1].execute("COMMIT")
+        return web.Response()
+
+    async def pay(request: web.Request) -> web.Response:
+        connection = await asyncpg.connect(os.environ["DATABASE_URL"])
+        order = int(request.match_info["order"])
+        match request.match_info["shape"]:
+            case "block":
+                await connection.execute("BEGIN")
+                await connection.execute(DECIDE, order)
+                await connection.execute("COMMIT")
+            case "block-that-skips":
+                await connection.execute("BEGIN")
+                await connection.execute(
+                    "INSERT INTO paid VALUES ($1, 'paid') ON CONFLICT DO NOTHING", order
+                )
+                await connection.execute("COMMIT")
+            case "statement":
+                await connection.fetchval(
+                    f"WITH decided AS ({DECIDE} RETURNING id) SELECT EXISTS (SELECT FROM decided)",
+                    order,
+                )
+            case "function":
+                await connection.fetchval("SELECT pay($1)", order)
         return web.Response()
 
     async def exit_badly(_: web.Request) -> web.Response:
@@ -35,6 +68,8 @@ async def main() -> None:
     app.router.add_get("/readyz", ready)
     app.router.add_post("/begin", begin)
     app.router.add_post("/commit", commit)
+    app.router.add_post("/read", read)
+    app.router.add_post("/pay/{shape}/{order}", pay)
     app.router.add_post("/exit", exit_badly)
     runner = web.AppRunner(app)
     await runner.setup()

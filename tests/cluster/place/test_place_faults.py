@@ -17,13 +17,24 @@ import asyncpg
 import pytest
 
 from cluster import memory_group
-from cluster.faults import Crash, DbDisconnect, FaultContext, Freeze, Graceful, Oom, perform
-from cluster.faults.crash import CrashPoint
+from cluster.faults import (
+    Crash,
+    DbDisconnect,
+    FaultContext,
+    Freeze,
+    Graceful,
+    Oom,
+    perform,
+    take_aim,
+)
+from cluster.faults.aim import Aim, CrashPoint
 from cluster.journal import Journal, read_journal
 from cluster.memory_group import MemoryGroup
 from cluster.place import Replica
 from cluster.postgres import Postgres
 from cluster.processes import Processes, ProcessSpec
+from cluster.wire.rules import ClientEnd
+from results.errors import ClusterError
 from results.records import Created, FaultRecord, Stage
 
 memory_groups, how = memory_group.available()
@@ -62,6 +73,8 @@ class PlayedWire:
     open: list[PlayedConnection] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     sees_eof: bool = True
+    ends_as: tuple[str, bool] = ("T", True)  # the state, and whether its transaction wrote
+    ended_late: bool = True  # after the kill
     holds: bool = True  # False: the lease was over before
     states: int = 0
 
@@ -73,10 +86,12 @@ class PlayedWire:
         self.states += 1
         return PlayedState(self.open if self.states == 1 else [])
 
-    async def wait_eof(
+    async def wait_end(
         self, replica: str, connection: int, *, timeout_seconds: float
-    ) -> int | None:
-        return time.monotonic_ns() if self.sees_eof else None
+    ) -> ClientEnd | None:
+        state, wrote = self.ends_as
+        at_ns = time.monotonic_ns() if self.ended_late else 1
+        return ClientEnd(at_ns=at_ns, state=state, wrote=wrote) if self.sees_eof else None
 
 
 @pytest.fixture
@@ -118,8 +133,8 @@ def stages(journal: Journal) -> list[Stage]:
 async def test_an_aimed_crash_is_proved_by_process_wire_and_database(
     point: CrashPoint, victim: Replica, context: FaultContext, wire: PlayedWire
 ) -> None:
-    park = PlayedPark(await begin(victim))
-    fault = Crash(context, "crash-1", point, "web-0", park)
+    aim = await take_aim(context, point, PlayedPark(await begin(victim)))
+    fault = Crash(context, "crash-1", point, "web-0", aim)
     evidence = await perform(fault)
     assert evidence.complete, evidence.missing
     assert evidence.facts["signal"] == 9
@@ -137,38 +152,71 @@ async def test_a_fate_other_than_the_named_one_is_a_missing_proof(
     victim: Replica, context: FaultContext, wire: PlayedWire
 ) -> None:
     wire.sees_eof = False
-    park = PlayedPark(await begin(victim))
-    evidence = await perform(Crash(context, "crash-1", "commit-after-death", "web-0", park))
+    aim = await take_aim(context, "commit-after-death", PlayedPark(await begin(victim)))
+    evidence = await perform(Crash(context, "crash-1", "commit-after-death", "web-0", aim))
     assert wire.released == ["pass"]
     assert evidence.facts["fate"] == "aborted"  # the played wire forwards nothing
     assert [line.split(":")[0] for line in evidence.missing] == ["eof", "fate"]
 
 
-async def test_a_lost_reply_needs_a_transaction_that_is_over(
+async def test_a_lost_reply_needs_a_commit_that_postgres_knows_of(
+    victim: Replica, context: FaultContext, wire: PlayedWire
+) -> None:
+    pid = await begin(victim)
+    with pytest.raises(ClusterError, match="in progress"):  # the played wire forwards nothing
+        await take_aim(context, "reply-lost", PlayedPark(pid))
+    assert wire.released == ["hold-reply", "pass"]
+
+
+@pytest.mark.parametrize("point", ["commit-dropped", "commit-after-death", "reply-lost"])
+async def test_a_session_without_a_transaction_is_no_hit(
+    point: CrashPoint, victim: Replica, context: FaultContext, wire: PlayedWire
+) -> None:
+    park = PlayedPark(await begin(victim, commit=True))
+    with pytest.raises(ClusterError, match="had written nothing"):
+        await take_aim(context, point, park)
+    assert wire.released == ["pass"]
+
+
+async def test_a_lost_reply_that_postgres_did_not_commit_is_a_missing_proof(
     victim: Replica, context: FaultContext
 ) -> None:
-    park = PlayedPark(await begin(victim, commit=True), point="reply")
-    evidence = await perform(Crash(context, "crash-1", "reply-lost", "web-0", park))
-    assert evidence.complete, evidence.missing
-    again = PlayedPark(await begin(await context.replica("web-0")), point="reply")
-    evidence = await perform(Crash(context, "crash-2", "reply-lost", "web-0", again))
-    assert "commit answered" in evidence.missing[0]
+    pid = await begin(victim)
+    aim = await take_aim(context, "commit-dropped", PlayedPark(pid))
+    evidence = await perform(Crash(context, "crash-1", "reply-lost", "web-0", aim))
+    assert evidence.facts["fate"] == "aborted"
+    assert [line.split(":")[0] for line in evidence.missing] == ["fate"]
 
 
-@pytest.mark.parametrize(("state", "landed"), [("T", True), ("I", False)])
-async def test_a_blind_crash_counts_what_it_hit(
-    state: str, landed: bool, victim: Replica, context: FaultContext, wire: PlayedWire
-) -> None:
-    wire.open = [PlayedConnection("web-0", 1, 7, state), PlayedConnection("web-1", 2, 8, "T")]
+@pytest.mark.parametrize(
+    ("ends_as", "late", "seen", "landed"),
+    [
+        (("T", True), True, True, True),
+        (("E", True), True, True, True),
+        (("T", False), True, True, False),  # it had only read
+        (("I", False), True, True, False),  # over before the signal came
+        (("T", True), False, True, False),  # gone before
+        (("T", True), True, False, None),  # nobody saw it end
+    ],
+)
+async def test_a_blind_crash_counts_what_the_wire_saw_end_after_it(
+    ends_as: tuple[str, bool], late: bool, seen: bool, landed: bool | None, victim: Replica,
+    context: FaultContext, wire: PlayedWire,
+) -> None:  # fmt: skip
+    wire.open = [PlayedConnection("web-0", 1, 7, "T"), PlayedConnection("web-1", 2, 8, "T")]
+    wire.ends_as, wire.ended_late, wire.sees_eof = ends_as, late, seen
     evidence = await perform(Crash(context, "crash-1", "blind", victim.name))
     assert evidence.complete, evidence.missing
     assert evidence.facts["landed_in_transaction"] is landed
+    assert evidence.facts["backends_hit"] == ([7] if landed else [])
 
 
 async def test_a_crash_without_its_victim_is_missed_and_lets_go(
     processes: Processes, context: FaultContext, wire: PlayedWire
 ) -> None:
-    evidence = await perform(Crash(context, "crash-1", "commit-dropped", "web-9", PlayedPark(1)))
+    evidence = await perform(
+        Crash(context, "crash-1", "commit-dropped", "web-9", Aim(PlayedPark(1)))
+    )
     assert not evidence.complete
     assert wire.released == ["pass"]
     assert stages(context.journal) == ["missed"]
@@ -186,14 +234,14 @@ async def test_an_oom_is_proved_by_the_kernels_own_count(
 ) -> None:
     backend_pid = await begin(victim)
     wire.open = [PlayedConnection("web-0", 1, backend_pid, "T")]
-    park = None if point == "blind" else PlayedPark(backend_pid)
-    fault = Oom(context, "oom-1", point, "web-0", park)
+    aim = None if point == "blind" else await take_aim(context, point, PlayedPark(backend_pid))
+    fault = Oom(context, "oom-1", point, "web-0", aim)
     evidence = await perform(fault)
     assert evidence.complete, evidence.missing
     assert evidence.facts["signal"] == 9
     assert evidence.facts["oom_kills"] >= 1  # v2 counts the kill of the group once more
     assert "landed_in_transaction" not in evidence.facts
-    if park is not None:
+    if aim is not None:
         assert evidence.facts["fate"] == "aborted"
         assert evidence.facts["backend_gone"] is True
     assert fault.recovered is not None
@@ -251,8 +299,8 @@ async def test_without_a_memory_cgroup_an_oom_is_missed_with_what_it_would_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(memory_group, "_candidates", lambda: iter([tmp_path]))
-    park = PlayedPark(await begin(victim))
-    evidence = await perform(Oom(context, "oom-1", "commit-dropped", victim.name, park))
+    aim = Aim(PlayedPark(await begin(victim)))
+    evidence = await perform(Oom(context, "oom-1", "commit-dropped", victim.name, aim))
     assert "systemd-run" in evidence.missing[0]
     assert memory_group.available()[0] is False
     assert wire.released == ["pass"]
@@ -299,5 +347,4 @@ async def test_a_disconnect_ends_the_victims_backends(
     assert evidence.complete, evidence.missing
     assert evidence.facts["landed_in_transaction"] is True
     wire.states, wire.open = 0, []
-    nothing = await perform(DbDisconnect(context, "cut-2", "web-0"))
-    assert "no connection" in nothing.missing[0]
+    assert "no connection" in (await perform(DbDisconnect(context, "cut-2", "web-0"))).missing[0]

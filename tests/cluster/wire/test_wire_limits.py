@@ -37,7 +37,8 @@ def parked(number: int, rule_id: str = "r") -> dict[str, object]:
 
 
 def ended(number: int) -> dict[str, object]:
-    return {"event": "eof", "replica": "web-0", "connection": number, "at_ns": number}
+    end = {"at_ns": number, "state": "I", "wrote": False}
+    return {"event": "end", "replica": "web-0", "connection": number, "end": end}
 
 
 async def test_parks_come_in_order_to_those_who_ask_for_their_rule(wire: Wire) -> None:
@@ -60,8 +61,10 @@ async def test_what_nobody_asks_for_is_forgotten_the_oldest_first(
     first = await wire.next_park("r", timeout_seconds=1)
     assert first is not None
     assert first.hold_id == "hold-3"
-    assert await wire.wait_eof("web-0", 7, timeout_seconds=1) == 7
-    assert await wire.wait_eof("web-0", 2, timeout_seconds=0.01) is None
+    end = await wire.wait_end("web-0", 7, timeout_seconds=1)
+    assert end is not None
+    assert end.at_ns == 7
+    assert await wire.wait_end("web-0", 2, timeout_seconds=0.01) is None
 
 
 async def test_a_controller_that_does_not_read_is_given_up(

@@ -73,8 +73,9 @@ async def test_a_silenced_replica_is_not_missed_by_postgres(bench: Bench) -> Non
         await bench.wire.silence("web-0", True)
         (connection,) = (await bench.wire.state()).connections
         client._transport.abort()  # terminate() would say goodbye
-        eof_ns = await bench.wire.wait_eof("web-0", connection.connection, timeout_seconds=5)
-        assert eof_ns is not None
+        end = await bench.wire.wait_end("web-0", connection.connection, timeout_seconds=5)
+        assert end is not None
+        assert end.in_written_transaction
 
     async def sessions() -> int:
         async with bench.client(None) as direct:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from msgspec.structs import replace as changed
 
-from results.coverage import cover, exposure_sentence
+from results.coverage import cover, exposure_sentence, lost_acknowledgements
 from results.latency import measure, percentile, series
 from results.overlap import overlapping_groups
 from results.records import HoldTrace, Outcome, Stage
@@ -140,6 +140,32 @@ def test_lateness_is_the_senders_own_and_that_of_payments() -> None:
         world.deliver(FIRST + number, at_ms=1, topic="orders/create", late_ms=0)
     coverage = cover(world.bundle())
     assert (coverage.lateness_p50_ms, coverage.lateness_p99_ms) == (10.0, 10.0)
+
+
+@pytest.mark.parametrize(("tag", "lost"), [("INSERT 0 1", 1), ("INSERT 0 0", 0), ("SELECT 1", 0)])
+@pytest.mark.parametrize("alone", [False, True], ids=["block", "autocommit"])
+def test_an_answer_that_was_lost_counts_only_if_rows_were_written(
+    tag: str, lost: int, alone: bool
+) -> None:
+    world = World()
+    world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9, tag=tag)
+    begin, insert, commit = world.statements
+    unheard = changed(commit, returned_ns=None)
+    statements = (
+        (changed(insert, state_before="I", state_after="I", returned_ns=None),)
+        if alone
+        else (begin, insert, unheard)
+    )
+    assert lost_acknowledgements(replace(world.bundle(), statements=statements)) == lost
+
+
+@pytest.mark.parametrize(("table", "lost"), [("public.orders", 1), (None, 0)])
+def test_a_crash_whose_commit_left_no_row_lost_no_acknowledgement(
+    table: str | None, lost: int
+) -> None:
+    world = World()
+    world.crash("a", "commit-after-death", at_ms=1, wrote_table=table)
+    assert lost_acknowledgements(world.bundle()) == lost
 
 
 def test_holds_lateness_and_unresolved_orders_are_measured() -> None:

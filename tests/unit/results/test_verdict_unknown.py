@@ -39,6 +39,10 @@ def crash_journal(until: Stage, **more: object) -> Bundle:
     return ended(add, asked_faults={"crash:commit-dropped": 1})
 
 
+def no_cancellation(world: World) -> None:
+    world.deliver(FIRST, at_ms=4_000, topic="orders/cancelled", outcome=Outcome.INFO, status=500)
+
+
 def late(world: World) -> None:
     world.deliver(FIRST, at_ms=100, copy=7, late_ms=900, took_ms=950)
 
@@ -92,6 +96,7 @@ CAUSES: dict[str, tuple[set[str], Callable[[], Bundle]]] = {
         {"nothing-acknowledged", "no-overlap", "unresolved-orders"},
         lambda: ended(all_refused),
     ),
+    "no cancellation was taken": ({"topic-refused"}, lambda: ended(no_cancellation)),
     "not settled": ({"not-settled"}, lambda: ended(nothing, settled=False)),
     "nobody looked": (
         {"sampling-gap"},

@@ -1,0 +1,54 @@
+"""The two sockets of a connection, and their ends: cut, closed, or half-closed.
+
+A client that stops sending may still listen, and a dead one looks the same: its end is handed on
+as it came, and Postgres does with it what it would do without a wire.
+"""
+
+import asyncio
+import contextlib
+
+SETTLE_SECONDS = 5.0
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Sides:
+    """A client's socket and a server's."""
+
+    def __init__(self, client: Streams, server: Streams) -> None:
+        self.from_client, self.to_client = client
+        self.from_server, self.to_server = server
+        self.cut: set[str] = set()
+
+    def abort(self, side: str) -> None:
+        """End a side ("client", "server") or both at once, without a goodbye."""
+        for name, writer in (("client", self.to_client), ("server", self.to_server)):
+            if side in (name, "both"):
+                with contextlib.suppress(RuntimeError):  # uvloop's word for: closed already
+                    writer.transport.abort()
+
+    def give(self, data: bytes) -> None:
+        """To the client, if it has an ear left."""
+        if not self.to_client.transport.is_closing():
+            self.to_client.write(data)
+
+    def end_requests(self) -> None:
+        """Tell the server that the client sends no more; it may still have to answer."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self.to_server.write_eof()
+
+    async def drop(self) -> None:
+        """Abort both; returns once the server's side is really closed."""
+        self.abort("both")
+        with contextlib.suppress(OSError, TimeoutError):
+            await asyncio.wait_for(self.to_server.wait_closed(), SETTLE_SECONDS)
+
+    async def close(self) -> None:
+        """Close both; what is on its way still arrives, for a while."""
+        writers = (self.to_client, self.to_server)
+        for writer in writers:
+            writer.close()
+        waits = (writer.wait_closed() for writer in writers)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await asyncio.gather(*waits, return_exceptions=True)
+        self.abort("both")

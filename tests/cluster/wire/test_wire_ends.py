@@ -1,0 +1,55 @@
+"""How a client ends: a half-closed one still listens, a dead one leaves nothing open."""
+
+import asyncio
+import struct
+from urllib.parse import urlsplit
+
+from tests.cluster.wire.conftest import Bench, eventually
+
+
+async def half_close(dsn: str) -> bytes:
+    """What a client still gets that ends its side right after its query."""
+    where = urlsplit(dsn)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    parameters = f"user\0{where.username}\0database\0{where.path.strip('/')}\0\0".encode()
+    writer.write(struct.pack("!II", len(parameters) + 8, 196608) + parameters)
+    got = b""
+    while not got.endswith(b"Z\0\0\0\x05I"):
+        got += await asyncio.wait_for(reader.read(65536), 5)
+    query = b"INSERT INTO wired SELECT 1 FROM pg_sleep(0.3) RETURNING 'HELLO'\0"
+    writer.write(b"Q" + struct.pack("!I", len(query) + 4) + query)
+    writer.write_eof()
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return answer
+
+
+async def test_a_client_that_only_ends_its_own_side_gets_its_answer(bench: Bench) -> None:
+    direct = await half_close(bench.dsn())
+    assert b"HELLO" in direct
+
+    assert await half_close(bench.dsn("web-0")) == direct
+
+    assert await bench.count() == 2
+
+    async def gone() -> bool:
+        return not (await bench.wire.state()).connections
+
+    await eventually(gone)
+
+
+async def test_a_client_that_dies_takes_its_open_transaction_with_it(bench: Bench) -> None:
+    async with bench.client() as client:
+        await client.execute("BEGIN; INSERT INTO wired (id) VALUES (1)")
+        pid = client.get_server_pid()
+        client._transport.abort()  # without the goodbye of terminate()
+
+    async def gone() -> bool:
+        async with bench.client(None) as direct:
+            left = await direct.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid
+            )
+        return not left and not (await bench.wire.state()).connections
+
+    await eventually(gone)
+    assert await bench.count() == 0
