@@ -13,6 +13,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,9 @@ class LedgerReader:
             reason=reason,
             orders=changed + gone,
             stock=tuple(
-                StockLevel(sku=row["sku"], initial=row["initial"], remaining=row["remaining"])
+                StockLevel(
+                    sku=row["sku"], initial=whole(row, "initial"), remaining=whole(row, "remaining")
+                )
                 for row in rows.get("stock", ())
             ),
             open_transactions=activity["open"] if activity else 0,
@@ -155,18 +158,16 @@ def group_by_order(rows: Mapping[str, list[Any]]) -> dict[Order, OrderState]:
     movements: dict[Order, list[Line]] = defaultdict(list)
     webhooks: dict[Order, list[str]] = defaultdict(list)
     for row in rows.get("orders", ()):
-        status[(row["shop"], int(row["order_id"]))] = row["status"]
+        status[order_of(row)] = row["status"]
     for row in rows.get("fulfillments", ()):
-        fulfillments[(row["shop"], int(row["order_id"]))].append(
+        fulfillments[order_of(row)].append(
             Fulfillment(id=str(row["id"]), key=row["key"], sent=row["sent"])
         )
     for row in rows.get("movements", ()):
-        movements[(row["shop"], int(row["order_id"]))].append(
-            Line(sku=row["sku"], quantity=row["quantity"])
-        )
+        movements[order_of(row)].append(Line(sku=row["sku"], quantity=whole(row, "quantity")))
     for row in rows.get("webhook_log", ()):
-        webhooks[(row["shop"], int(row["order_id"]))].append(row["webhook_id"])
-    waiting = {(row["shop"], int(row["order_id"])) for row in rows.get("inbox", ())}
+        webhooks[order_of(row)].append(text(row, "webhook_id"))
+    waiting = {order_of(row) for row in rows.get("inbox", ())}
     return {
         key: OrderState(
             shop=key[0],
@@ -179,6 +180,35 @@ def group_by_order(rows: Mapping[str, list[Any]]) -> dict[Order, OrderState]:
         )
         for key in sorted({*status, *fulfillments, *movements, *webhooks, *waiting})
     }
+
+
+def order_of(row: Any) -> Order:
+    """Which order a row is of."""
+    return text(row, "shop"), whole(row, "order_id")
+
+
+def whole(row: Any, column: str) -> int:
+    """A whole number, however the database spells it; ConfigError for anything else."""
+    try:
+        number = int(row[column])
+        if number == Decimal(row[column]):
+            return number
+    except (ArithmeticError, TypeError, ValueError):
+        pass
+    raise ConfigError(
+        f"A query under [ledger] of onceproof.toml returned {row[column]!r} as {column}, which is "
+        "no whole number."
+    )
+
+
+def text(row: Any, column: str) -> str:
+    """A text; ConfigError for a NULL."""
+    if row[column] is None:
+        raise ConfigError(
+            f"A query under [ledger] of onceproof.toml returned NULL as {column}. Leave such rows "
+            "out (WHERE ... IS NOT NULL)."
+        )
+    return str(row[column])
 
 
 def append(file: Path, record: msgspec.Struct) -> None:

@@ -12,7 +12,7 @@ from cluster import ledgers
 from cluster.ledgers import LedgerReader
 from cluster.postgres import Postgres
 from results.errors import ClusterError, ConfigError
-from results.records import Snapshot
+from results.records import Line, Snapshot
 
 SCHEMA = """
     CREATE TABLE orders (shop text, order_id bigint, status text);
@@ -72,6 +72,13 @@ async def test_only_what_changed_is_written_and_a_full_inbox_is_not_settled(
     ("sql", "error", "said"),
     [
         ("SELECT shop, order_id AS number FROM inbox", ConfigError, "has no column order_id"),
+        (
+            "SELECT 's' AS shop, 'x7' AS order_id",
+            ConfigError,
+            "'x7' as order_id, which is no whole",
+        ),
+        ("SELECT 's' AS shop, 1.5 AS order_id", ConfigError, "as order_id, which is no whole"),
+        ("SELECT NULL::text AS shop, 1 AS order_id", ConfigError, "NULL as shop"),
         ("SELECT nothing", ClusterError, "Check the queries under"),
     ],
 )
@@ -100,3 +107,11 @@ async def test_a_query_that_returns_too_much_is_refused_before_it_fills_the_memo
             assert not (tmp_path / "ledger").exists()
     finally:
         await reader.close()
+
+
+async def test_a_whole_number_may_be_of_any_type(postgres: Postgres, tmp_path: Path) -> None:
+    moved = "SELECT 's' AS shop, '7' AS order_id, 'x' AS sku, 2.00 AS quantity"
+    reader = LedgerReader(postgres.dsn, {"movements": moved}, tmp_path / "ledger")
+    (state,) = (await reader.snapshot("sample")).orders
+    await reader.close()
+    assert (state.order_id, state.movements) == (7, (Line(sku="x", quantity=2),))
