@@ -6,9 +6,10 @@ Postgres gives to none that only reads. For `reply-lost` its COMMIT is forwarded
 held; Postgres must say that this very id is committed and show a row of it. Whatever falls short
 is let go as if nothing had been, and the next one is waited for.
 
-Limits: a row that is only locked gives an id, too: that a `commit-dropped` would have written is
-not proved. A transaction that only deletes leaves no row to show, and is let go. A statement that
-commits by itself in one Query message cannot be held between its work and its COMMIT.
+Limits: a row that is only locked gives an id, too. That a `commit-dropped` would have written is
+not proved; a `commit-after-death` tells afterwards (`wrote_table`). A transaction that only deletes
+leaves no row to show, and is let go. A statement that commits by itself in one Query message cannot
+be held between its work and its COMMIT.
 """
 
 import contextlib

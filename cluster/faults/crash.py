@@ -15,7 +15,8 @@ the Postgres backend is gone.
 
 A blind one has landed in a transaction only if the wire saw a connection of its victim end after
 the kill, inside a transaction that had written rows and whose end nobody had asked for. A look
-before the kill would not do: by then it may be over.
+before the kill would not do: by then it may be over. A handler of one statement is therefore never
+counted: nobody can tell whether its implicit transaction was still open.
 """
 
 import time
