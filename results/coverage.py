@@ -27,6 +27,11 @@ def cover(bundle: Bundle, stuck: Collection[OrderKey] = ()) -> Coverage:
     faults = fault_counts(bundle)
     held = sorted((hold.released_ns - hold.parked_ns) / 1e6 for hold in bundle.holds)
     late = sorted(ms for one in history.deliveries if (ms := lateness_ms(one)) is not None)
+    shipped = sorted(
+        (min(effects.values()) - min(one.intent.intended_ns for one in found)) / 1e6
+        for key, found in history.by_order.items()
+        if (effects := bundle.effects.get(key))
+    )
     blind = [facts for point, facts in _evidenced(bundle, "crash") if point == "blind"]
     crashes = sum(
         count.evidenced
@@ -57,6 +62,9 @@ def cover(bundle: Bundle, stuck: Collection[OrderKey] = ()) -> Coverage:
         shed_orders=history.shed_orders,
         unresolved_orders=len(set(history.unresolved()).difference(stuck)),
         effects=sum(len(effects) for effects in bundle.effects.values()),
+        shipped_p50_ms=percentile(shipped, 0.50),
+        shipped_p99_ms=percentile(shipped, 0.99),
+        shipped_max_ms=shipped[-1] if shipped else None,
         exposures=exposures,
         bound=min(1.0, 3 / exposures) if exposures else None,
     )

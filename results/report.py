@@ -28,8 +28,8 @@ from results.wording import (
     anomaly_words,
     bound_words,
     coverage_rows,
+    faults_words,
     headline,
-    kills_words,
     promise_rows,
 )
 
@@ -181,7 +181,7 @@ def _view(folder: RunFolder, verdict: Verdict, timelines: Sequence[Timeline]) ->
         row=Row(
             anomaly_words(verdict),
             f"{coverage.overlapping_groups:,}",
-            kills_words(coverage),
+            faults_words(coverage),
             bound_words(coverage),
         ),
         promises=tuple(promise_rows(verdict)),

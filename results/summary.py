@@ -16,7 +16,7 @@ from results.latency import Second
 from results.records import Manifest
 from results.steps import Timeline
 from results.verdict import Validity, Verdict
-from results.wording import SIGNS, anomaly_words, bound_words, headline, kills_words
+from results.wording import SIGNS, anomaly_words, bound_words, faults_words, headline
 
 STYLES = {
     Validity.VALID: "bold green",
@@ -35,7 +35,7 @@ def verdict_table(runs: Sequence[tuple[Manifest, Verdict]]) -> Table:
     table.add_column("verdict", no_wrap=True)
     table.add_column("anomalies", overflow="fold", min_width=24)
     table.add_column("overlapping\ngroups", justify="right")
-    table.add_column("kills asked / parked\n/ fired / evidenced", no_wrap=True)
+    table.add_column("faults asked / parked\n/ fired / evidenced", no_wrap=True)
     table.add_column("95 % bound", no_wrap=True)
     with_slos = any(verdict.slos for _, verdict in runs)
     if with_slos:
@@ -51,7 +51,7 @@ def verdict_table(runs: Sequence[tuple[Manifest, Verdict]]) -> Table:
             Text(sign, style=STYLES[verdict.validity]),
             what,
             f"{verdict.coverage.overlapping_groups:,}",
-            kills_words(verdict.coverage),
+            faults_words(verdict.coverage),
             bound_words(verdict.coverage),
             *[slo_text(verdict)] * with_slos,
         )
@@ -75,7 +75,7 @@ def markdown_summary(runs: Sequence[tuple[Verdict, Sequence[Timeline]]]) -> str:
         lines += [f"**{sign} {verdict.validity.value}**: {inline(headline(verdict))}", ""]
     lines += [
         "| strategy | scenario | verdict | anomalies | overlapping groups "
-        "| kills asked / parked / fired / evidenced | 95 % bound |",
+        "| faults asked / parked / fired / evidenced | 95 % bound |",
         "|---|---|---|---|---:|---|---|",
     ]
     for verdict, _ in runs:
@@ -86,7 +86,7 @@ def markdown_summary(runs: Sequence[tuple[Verdict, Sequence[Timeline]]]) -> str:
             verdict.validity.value,
             anomaly_words(verdict),
             f"{coverage.overlapping_groups:,}",
-            kills_words(coverage),
+            faults_words(coverage),
             bound_words(coverage),
         ]
         lines.append(f"| {' | '.join(inline(cell) for cell in cells)} |")

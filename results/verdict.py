@@ -112,6 +112,9 @@ class Coverage(Struct, frozen=True, kw_only=True):
     shed_orders: int = 0
     unresolved_orders: int = 0
     effects: int = 0
+    shipped_p50_ms: float | None = None  # from an order's first payment to its first shipment
+    shipped_p99_ms: float | None = None
+    shipped_max_ms: float | None = None
     exposures: int = 0
     bound: float | None = None
 

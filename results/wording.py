@@ -44,7 +44,7 @@ def bound_words(coverage: Coverage) -> str:
     return f"< {coverage.bound:.2%} of {coverage.exposures:,}"
 
 
-def kills(coverage: Coverage) -> FaultCount:
+def all_faults(coverage: Coverage) -> FaultCount:
     """All faults of a run, added up."""
     counts = coverage.faults.values()
     return FaultCount(
@@ -56,9 +56,9 @@ def kills(coverage: Coverage) -> FaultCount:
     )
 
 
-def kills_words(coverage: Coverage) -> str:
+def faults_words(coverage: Coverage) -> str:
     """`20 / 20 / 20 / 20`: asked, parked, fired, evidenced; a dash where none were asked."""
-    total = kills(coverage)
+    total = all_faults(coverage)
     if not coverage.faults:
         return "–"
     return f"{total.asked} / {total.parked} / {total.fired} / {total.evidenced}"
@@ -92,6 +92,8 @@ def coverage_rows(coverage: Coverage) -> list[tuple[str, str]]:
         ("… that overlapped for the sender", f"{coverage.sender_overlapping_groups:,}"),
         ("… that overlapped at the wire", f"{coverage.overlapping_groups:,}"),
         ("shipments at the witness", f"{coverage.effects:,}"),
+        ("… after the payment p50 / p99 / max", " / ".join(map(ms, (
+            coverage.shipped_p50_ms, coverage.shipped_p99_ms, coverage.shipped_max_ms)))),
         ("COMMITs with a lost answer", f"{coverage.lost_acknowledgements:,}"),
         ("ledger snapshots", f"{coverage.snapshots:,}"),
         ("sender's lateness p50", ms(coverage.lateness_p50_ms)),
@@ -99,7 +101,7 @@ def coverage_rows(coverage: Coverage) -> list[tuple[str, str]]:
         ("orders shed / unresolved", f"{coverage.shed_orders:,} / {coverage.unresolved_orders:,}"),
         ("proven exposures", f"{coverage.exposures:,}"),
         ("95 % bound, for runs like this", bound_words(coverage)),
-    ]
+    ]  # fmt: skip
     if coverage.holds:
         held = f"{ms(coverage.hold_p50_ms)} / {ms(coverage.hold_p99_ms)}"
         rows.append(("holds", f"{coverage.holds:,}"))

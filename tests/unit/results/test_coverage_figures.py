@@ -132,6 +132,18 @@ def test_a_commit_whose_answer_was_withheld_is_a_lost_acknowledgement() -> None:
     assert cover(replace(world.bundle(), statements=tuple(rolled_back))).lost_acknowledgements == 0
 
 
+def test_the_time_to_exactly_once_is_from_the_first_payment_to_the_first_shipment() -> None:
+    world = World()
+    for number in range(3):
+        world.deliver(FIRST + number, at_ms=0, copy=0, late_ms=5)
+        world.deliver(FIRST + number, at_ms=50, copy=1)
+        world.ship(FIRST + number, at_ms=100 * (number + 1))
+        world.ship(FIRST + number, at_ms=900)
+    world.deliver(FIRST + 9, at_ms=0)
+    found = cover(world.bundle())
+    assert (found.shipped_p50_ms, found.shipped_p99_ms, found.shipped_max_ms) == (200, 300, 300)
+
+
 def test_lateness_is_the_senders_own_and_that_of_payments() -> None:
     world = World()
     world.deliver(FIRST, at_ms=0, late_ms=300)
