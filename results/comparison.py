@@ -26,6 +26,10 @@ from results.wording import coverage_rows
 SHARES = (0.50, 0.99)
 
 
+# Judged only where something happened to be asked again, or to be committed late.
+BY_CHANCE = frozenset({"A7", "A13", "A16"})
+
+
 class Side(Struct, frozen=True, kw_only=True):
     """One of the two runs."""
 
@@ -171,7 +175,7 @@ def _worse(was: Verdict, now: Verdict, codes: tuple[CodeChange, ...]) -> Iterato
     if was.validity is Validity.VALID and now.validity is not Validity.VALID:
         yield f"The verdict fell from valid to {now.validity.value}."
     for item in codes:
-        if item.change == "not judged any more":
+        if item.change == "not judged any more" and item.code not in BY_CHANCE:
             yield f"{item.code} {item.name} is not judged any more."
         if item.change == "new":
             known = "was not judged before" if item.before is None else "was not found before"

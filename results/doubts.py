@@ -16,6 +16,7 @@ from results.verdict import Coverage, Doubt
 
 EXAMPLES_MAX = 3
 SNAPSHOT_GAP_SECONDS = 6.0  # an outage that a scenario makes is shorter
+SNAPSHOT_GAP_SHARE = 0.01  # of the traffic, in runs so long that the ledger takes time to read
 
 
 def find_doubts(bundle: Bundle, coverage: Coverage) -> tuple[Doubt, ...]:
@@ -182,8 +183,8 @@ def _exposure(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
             message="No duplicates overlapped and no crash was proved: nothing could go wrong.",
             knob="Send duplicates (Burst.copies), or ask for faults inside a transaction.",
         )
-    gap_seconds = snapshot_gap_seconds(bundle)
-    if gap_seconds > SNAPSHOT_GAP_SECONDS:
+    gap_seconds, whole_seconds = snapshot_gap_seconds(bundle)
+    if gap_seconds > max(SNAPSHOT_GAP_SECONDS, SNAPSHOT_GAP_SHARE * whole_seconds):
         yield Doubt(
             cause="sampling-gap",
             message=f"For {gap_seconds:.1f} s of the traffic nobody looked at the ledger.",
@@ -235,17 +236,18 @@ def _faults(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
             )
 
 
-def snapshot_gap_seconds(bundle: Bundle) -> float:
-    """The longest time during the paid traffic without a look at the ledger; 0 without one."""
+def snapshot_gap_seconds(bundle: Bundle) -> tuple[float, float]:
+    """The longest time of the paid traffic without a look at the ledger, and all of that time."""
     paid = [one for found in bundle.history.by_order.values() for one in found]
     if not bundle.manifest.ledger_queries or not paid:
-        return 0.0
+        return 0.0, 0.0
     begun_ns = min(one.intent.intended_ns for one in paid)
     ended_ns = max(one.completion.done_ns if one.completion else one.intent.intended_ns
                    for one in paid)  # fmt: skip
     looks = [shot.begun_ns for shot in bundle.snapshots if begun_ns < shot.begun_ns < ended_ns]
     times = [begun_ns, *sorted(looks), ended_ns]
-    return max(after - before for before, after in pairwise(times)) / 1e9
+    gap_ns = max(after - before for before, after in pairwise(times))
+    return gap_ns / 1e9, (ended_ns - begun_ns) / 1e9
 
 
 def _missed_reasons(bundle: Bundle, name: str) -> str:

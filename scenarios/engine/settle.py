@@ -20,7 +20,8 @@ from scenarios.engine.stand import Stand, Watch
 
 SAMPLE_SECONDS = 0.25
 SLOWER_AFTER = 1_000  # snapshots, after which they come half as often, and so on
-SHARE_MAX = 0.2  # of the time may go into looking, however large the ledger is
+SHARE_MAX = 0.2  # of the time may go into looking, as long as the pauses are no longer than
+PAUSE_MAX_SECONDS = 3.0
 MEASURE_SECONDS = 2.0
 QUIET_SECONDS = 1.0  # the provider has not been called for so long
 LOOK_SECONDS = 0.1
@@ -40,7 +41,7 @@ async def sampling(stand: Stand) -> AsyncIterator[None]:
                 await stand.ledger.snapshot("sample")
             took = time.monotonic() - begun
             often = SAMPLE_SECONDS * 2 ** (stand.ledger.taken // SLOWER_AFTER)
-            await asyncio.sleep(max(often, took * (1 / SHARE_MAX - 1)))
+            await asyncio.sleep(max(often, min(PAUSE_MAX_SECONDS, took * (1 / SHARE_MAX - 1))))
 
     async def measure() -> None:
         meter = ResourceMeter(stand.dsn, stand.folder.journal, stand.folder.path)

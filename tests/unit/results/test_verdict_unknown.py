@@ -43,6 +43,13 @@ def no_cancellation(world: World) -> None:
     world.deliver(FIRST, at_ms=4_000, topic="orders/cancelled", outcome=Outcome.INFO, status=500)
 
 
+def long_run(world: World, *, gap_ms: int) -> None:
+    """A thousand seconds with a look every five, and once not."""
+    world.deliver(FIRST, at_ms=1_000_000, copy=7)
+    for at_ms in (*range(5_000, 500_001, 5_000), *range(500_000 + gap_ms, 1_000_000, 5_000)):
+        world.look(at_ms=at_ms)
+
+
 def late(world: World) -> None:
     world.deliver(FIRST, at_ms=100, copy=7, late_ms=900, took_ms=950)
 
@@ -101,6 +108,9 @@ CAUSES: dict[str, tuple[set[str], Callable[[], Bundle]]] = {
     "nobody looked": (
         {"sampling-gap"},
         lambda: ended(lambda world: world.deliver(FIRST, at_ms=20_000, copy=7)),
+    ),
+    "nobody looked for a part of a long run": (
+        {"sampling-gap"}, lambda: ended(lambda world: long_run(world, gap_ms=11_000))
     ),
     "late generator": ({"late-generator"}, lambda: ended(late)),
     "unresolved": ({"unresolved-orders"}, lambda: ended(never_answered)),
@@ -210,3 +220,8 @@ def test_create_cancelled_and_forged_deliveries_promise_nothing() -> None:
     assert not {(SHOP, FIRST + number) for number in (60, 61, 62)} & set(history.by_order)
     assert (SHOP, FIRST + 61) in history.cancellations
     assert (SHOP, FIRST + 62) in history.forged
+
+
+def test_a_gap_of_less_than_a_hundredth_of_a_long_run_is_no_doubt() -> None:
+    verdict = check(ended(lambda world: long_run(world, gap_ms=9_000)))
+    assert (verdict.validity, verdict.doubts) == (Validity.VALID, ())
