@@ -17,5 +17,6 @@ scenario = Scenario(
         Crash(at=InTransaction("reply-lost"), times=20),
         Crash(at=Blind(), times=20),
     ],
+    fault_every_seconds=1.0,  # faster, and at times nobody would be left to answer
     needs=Thresholds(lost_acknowledgements=20),
 )
