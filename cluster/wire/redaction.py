@@ -25,28 +25,29 @@ KEY = re.compile(rf"(?<![0-9a-f])(?:{ORDER_ID}|{UUID})(?![0-9a-f])")
 WHOLE_KEY = re.compile(rf"(?:{ORDER_ID}|{UUID})\Z")
 
 # Postgres' scan.l: every byte from 128 up is a letter, and a word may have $ within.
+# Sets are possessive, groups are not: those of Python 3.11.0 to 3.11.3 match wrongly.
 _WORD = r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+"
 _TAG = r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+"
 _NUMBER = r"(?:0[xX][0-9A-Fa-f_]++|\.?[0-9][0-9_.]*+(?:[Ee][+-]?[0-9][0-9_]*+)?)"
 _COMMENT = r"--[^\n\r]*+"
-_ESCAPED = r"(?:[^'\\]|''|\\.|\\\Z)*+"
+_ESCAPED = r"(?:[^'\\]|''|\\.|\\\Z)*"
 # Two literals with a new line between them are one: the second is read as the first began.
-_CONTINUED = rf"'(?:[ \t\f\v]|{_COMMENT})*+[\n\r](?:[ \t\f\v\n\r]|{_COMMENT}[\n\r])*+'"
+_CONTINUED = rf"'(?:[ \t\f\v]|{_COMMENT})*[\n\r](?:[ \t\f\v\n\r]|{_COMMENT}[\n\r])*'"
 # Whatever is not closed (a statement cut at SCAN_MAX_BYTES, or a wrong one) reaches to the end.
 _TOKEN = (
     # All that neither is a literal nor may begin one, in one piece.
     rf"(?P<plain>(?:(?![Ee]'){_WORD}|\$[0-9]++|[^'\"$./0-9A-Za-z_\x80-\U0010ffff-]++|-(?!-)"
-    rf"|/(?!\*)|\.(?![0-9])|\$(?!(?:{_TAG})?\$|[0-9]))++)"
+    rf"|/(?!\*)|\.(?![0-9])|\$(?!(?:{_TAG})?\$|[0-9]))+)"
     rf"|(?P<comment>{_COMMENT})"
     r"|(?P<block>/\*)"
-    r'|(?P<name>"(?:[^"]|"")*+")'
+    r'|(?P<name>"(?:[^"]|"")*")'
     r'|(?P<unclosed>".*\Z)'
     rf"|(?P<dollar>\$(?P<tag>(?:{_TAG})?)\$)"
-    rf"|(?P<escape>[Ee]'{_ESCAPED}(?:{_CONTINUED}{_ESCAPED})*+(?:'|\Z))"
+    rf"|(?P<escape>[Ee]'{_ESCAPED}(?:{_CONTINUED}{_ESCAPED})*(?:'|\Z))"
     rf"|(?P<number>{_NUMBER}(?:(?![Ee]'){_WORD})?)"
 )
-_STRICT = re.compile(rf"{_TOKEN}|(?P<text>'(?:[^']|'')*+(?:'|\Z))", re.DOTALL)
-_LOOSE = re.compile(rf"{_TOKEN}|(?P<text>'(?:[^'\\]|''|\\[^']|\\\Z)*+(?:'|\\'.*\Z|\Z))", re.DOTALL)
+_STRICT = re.compile(rf"{_TOKEN}|(?P<text>'(?:[^']|'')*(?:'|\Z))", re.DOTALL)
+_LOOSE = re.compile(rf"{_TOKEN}|(?P<text>'(?:[^'\\]|''|\\[^']|\\\Z)*(?:'|\\'.*\Z|\Z))", re.DOTALL)
 _NESTED = re.compile(r"/\*|\*/")
 _HIDDEN, _HIDDEN_NUMBER, _BROKEN = "‹…›", "‹n›", "\ufffd"
 SCAN_MAX_BYTES = 1 << 16
