@@ -58,6 +58,10 @@ class Wire:
         """A port for this replica's connections: what belongs into its database URL."""
         return int(await self._call("open", replica=replica))
 
+    async def name(self, address: str, replica: str | None) -> None:
+        """Which replica a client from this address is; None: none any more."""
+        await self._call("name", address=address, replica=replica)
+
     async def arm(self, rule: Rule) -> None:
         """Hold what matches from now on."""
         await self._call("arm", rule=rule)

@@ -1,4 +1,8 @@
-"""The wire's listeners: one port per replica for Postgres clients, one for the controller.
+"""The wire's listeners: for Postgres clients one port per replica, or one for all of them, and one
+for the controller.
+
+Where all replicas share one configuration (pods), they share one port, and the address that a
+client comes from says which replica it is: `wire.addresses` knows the names.
 
 The controller proves itself with a token and keeps one stream open; requests carry an id, answers
 repeat it, events (a park, an end of a client) have none. When the stream ends all rules go and
@@ -16,6 +20,7 @@ from typing import Any
 import msgspec
 
 from cluster.wire import protocol
+from cluster.wire.addresses import Addresses
 from cluster.wire.connection import HOLD_MAX_SECONDS, Connection
 from cluster.wire.frames import read_frame, write_frame
 from cluster.wire.gates import SHOWN_MAX, Gates
@@ -25,7 +30,6 @@ from cluster.wire.sides import Streams
 from cluster.wire.trace import FLUSH_SECONDS, Trace
 from results.records import ConnectionTrace
 
-HOST = "127.0.0.1"
 log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0
 HELLO_SECONDS = 5.0
@@ -37,11 +41,13 @@ UNREAD_MAX_BYTES = 16 << 20
 class WireServer:
     """All ports, connections, rules and the one controller."""
 
-    def __init__(self, upstream: str, trace: Trace, token: str) -> None:
+    def __init__(self, upstream: str, trace: Trace, token: str, *, host: str) -> None:
         self._upstream = upstream
+        self._host = host  # of the control port and of the replicas' own ports
         self._trace = trace
         self._token = token
         self._ports: dict[str, Port] = {}
+        self._addresses = Addresses()
         self._listeners: list[asyncio.Server] = []
         self._numbers = itertools.count(1)
         self._gates = Gates(self._parked, trace.add)
@@ -51,9 +57,29 @@ class WireServer:
 
     async def listen(self, control_port: int) -> int:
         """Open the control port; returns its number."""
-        server = await asyncio.start_server(self._control, HOST, control_port)
+        server = await asyncio.start_server(self._control, self._host, control_port)
         self._listeners.append(server)
         return int(server.sockets[0].getsockname()[1])
+
+    async def share(self, host: str, port: int) -> int:
+        """Open one port for every replica, told apart by address; returns its number."""
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            address = str(writer.get_extra_info("peername")[0])
+            controlled = self._controller is not None
+            try:
+                replica = await self._addresses.replica(address, wait=controlled)
+            except TimeoutError:
+                log.warning("refused a client from %s: no replica has that address", address)
+                words = f"onceproof wire: {address} is no replica of the run"
+                writer.write(protocol.error_response("28000", words))
+                writer.close()
+                return
+            await self._accept(self._port(replica), reader, writer)
+
+        listener = await asyncio.start_server(accept, host, port, backlog=512, limit=1 << 20)
+        self._listeners.append(listener)
+        return int(listener.sockets[0].getsockname()[1])
 
     async def flush_forever(self) -> None:
         """Write the trace by the clock."""
@@ -217,6 +243,8 @@ class WireServer:
         match what:
             case "open":
                 return await self._open(frame["replica"])
+            case "name":
+                return await self._name(frame["address"], frame["replica"])
             case "arm":
                 return self._gates.arm(msgspec.convert(frame["rule"], Rule))
             case "disarm":
@@ -235,17 +263,29 @@ class WireServer:
 
     async def _open(self, replica: str) -> int:
         """The port of a replica: the same one whenever it is asked for."""
-        if replica in self._ports:
-            return self._ports[replica].number
-        port = self._ports[replica] = Port(replica, self._delay_seconds)
+        port = self._port(replica)
+        if port.number:
+            return port.number
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._accept(port, reader, writer)
 
-        listener = await asyncio.start_server(accept, HOST, 0, backlog=512, limit=1 << 20)
+        listener = await asyncio.start_server(accept, self._host, 0, backlog=512, limit=1 << 20)
         self._listeners.append(listener)
         port.number = int(listener.sockets[0].getsockname()[1])
         return port.number
+
+    async def _name(self, address: str, replica: str | None) -> None:
+        """Tell whose connections those of an address are."""
+        if replica is not None:
+            self._port(replica)
+        await self._addresses.name(address, replica)
+
+    def _port(self, replica: str) -> Port:
+        """What the connections of a replica share."""
+        if replica not in self._ports:
+            self._ports[replica] = Port(replica, self._delay_seconds)
+        return self._ports[replica]
 
     def _cut(self, replica: str, side: str, number: int | None) -> int:
         chosen = [

@@ -14,13 +14,13 @@ from cluster.witness.store import Store
 from results.errors import ClusterError, OnceproofError
 
 
-async def serve(port: int, file: Path, honours_keys: bool) -> None:
-    """Listen on loopback until SIGTERM; says `ready <port>` on standard output when it does."""
+async def serve(host: str, port: int, file: Path, honours_keys: bool) -> None:
+    """Listen until SIGTERM; says `ready <port>` on standard output when it does."""
     store = Store(file, honours_keys=honours_keys)
     witness = Witness(store, os.environ.get("ONCEPROOF_TOKEN", ""))
     runner = web.AppRunner(witness.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
+    site = web.TCPSite(runner, host, port)
     try:
         await site.start()
     except OSError as error:
@@ -37,12 +37,13 @@ async def serve(port: int, file: Path, honours_keys: bool) -> None:
 
 @click.command()
 @click.option("--port", type=int, default=0, show_default=True, help="0: any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--file", type=click.Path(path_type=Path), required=True, help="Where to record.")
 @click.option("--keys", type=click.Choice(["honours", "ignores"]), default="honours")
-def main(port: int, file: Path, keys: str) -> None:
+def main(port: int, host: str, file: Path, keys: str) -> None:
     """Stand in for a fulfillment provider; the control token is $ONCEPROOF_TOKEN."""
     try:
-        asyncio.run(serve(port, file, keys == "honours"))
+        asyncio.run(serve(host, port, file, keys == "honours"))
     except OnceproofError as error:
         raise click.ClickException(str(error)) from None
 

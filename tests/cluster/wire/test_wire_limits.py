@@ -15,7 +15,7 @@ from cluster.wire.trace import Trace
 
 @pytest.fixture
 async def control(tmp_path: Path) -> AsyncIterator[WireServer]:
-    control = WireServer("127.0.0.1:1", Trace(tmp_path / "wire.jsonl"), "token")
+    control = WireServer("127.0.0.1:1", Trace(tmp_path / "wire.jsonl"), "token", host="127.0.0.1")
     yield control
     control.close()
 
