@@ -2,15 +2,15 @@
 
 A `Place` lists replicas and does five things to one of them: crash, freeze, thaw, stop, and tell
 how its last incarnation ended. It knows nothing of webhooks, of the wire or of verdicts. Local
-processes implement it (`cluster.processes`); Kubernetes is to implement the same five with pods.
+processes implement it (`cluster.processes`), and pods (`cluster.kube.pods`).
 
 A `Replica` is a value: it names one *incarnation* (a process, a container) by `identity`, so that
 a fault aimed at an incarnation that is already gone is refused instead of hitting its successor.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Death:
     exit_code: int | None  # 0..255, None when a signal ended it
     signal: int | None  # 9 for a crash
     at_ns: int  # monotonic: when its end was observed
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what else is known of it
+    doubts: tuple[str, ...] = ()  # why it may not be the end that was asked for
 
 
 class Place(Protocol):

@@ -170,7 +170,9 @@ class Crash:
             exit_code=death.exit_code,
             killed_ns=self._killed_ns,
             died_ns=death.at_ns,
+            **death.facts,
         )
+        self._missing += death.doubts
         if death.identity != self.victim.identity:
             self._missing.append(f"identity: {death.identity} died, not {self.victim.identity}")
         if death.signal != 9 and death.exit_code != 137:  # a kubelet reports 128 + 9

@@ -1,0 +1,184 @@
+"""Replicas that are pods: the `Place` of a cluster.
+
+A replica is a pod, an incarnation is a container of it. After a crash the kubelet starts the
+container again, the first time at once, then after 10 s, 20 s, 40 s: so a pod that has been
+restarted before is deleted as soon as its end is written down, and its Deployment makes another.
+That one has another name: the next incarnation of a replica may be a new pod.
+
+Limits: `freeze` needs a shared PID namespace; a frozen pod that its kubelet finds unhealthy is
+restarted, which its liveness probe should not do within a minute.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cluster.kube.gateway import Gateway
+from cluster.kube.kinds import Manifest
+from cluster.kube.rungs import Rung, send_signal
+from cluster.kube.watch import PodWatch, is_ready, status_of, terminations
+from cluster.place import Death, Replica
+from results.errors import ClusterError
+
+ROLE = "onceproof.dev/role"
+CONTAINER = "app"
+LATE_SECONDS = 4.0  # from the kill to the end as the kubelet tells it, in whole seconds
+STOP_SECONDS = 90.0
+
+
+@dataclass(slots=True)
+class Pods:
+    """The pods of a watch as replicas."""
+
+    gateway: Gateway
+    watch: PodWatch
+    rung: Rung | None = None  # how to crash; None: not proved yet
+    death_seconds: float = 10.0
+    _struck: dict[str, float] = field(default_factory=dict)  # identity -> wall clock of the kill
+    _before: dict[str, set[str]] = field(
+        default_factory=dict
+    )  # identity -> pods older than its end
+    _claimed: set[str] = field(default_factory=set)  # pods that are somebody's next incarnation
+
+    async def replicas(self) -> Sequence[Replica]:
+        """All pods that have a container, as the API server last told."""
+        return [replica_of(pod) for pod in self.watch.now.values() if status_of(pod, CONTAINER)]
+
+    async def crash(self, replica: Replica) -> None:
+        """SIGKILL this container's process; ClusterError when it is not the current one."""
+        pod = self._current(replica)
+        if self.rung is None:
+            raise ClusterError("crash: unavailable: no way was proved to work")
+        self._struck[replica.identity] = time.time()
+        self._before[replica.identity] = set(self.watch.now)
+        await self.rung.kill(self.gateway, pod, CONTAINER)
+
+    async def freeze(self, replica: Replica) -> None:
+        """SIGSTOP this container's process."""
+        self._current(replica)
+        try:
+            await send_signal(self.gateway, replica.name, CONTAINER, "STOP")
+        except ClusterError as error:
+            raise ClusterError(f"freeze: unavailable: {error}") from None
+
+    async def thaw(self, replica: Replica) -> None:
+        """SIGCONT; harmless when it was not frozen or has ended since."""
+        if replica.name in self.watch.now:
+            await send_signal(self.gateway, replica.name, CONTAINER, "CONT")
+
+    async def stop(self, replica: Replica) -> None:
+        """Delete the pod, as a rollout does, and wait for its end."""
+        pod = self._current(replica)
+        uid = pod["metadata"]["uid"]
+        self._before[replica.identity] = set(self.watch.now)
+        if not await self.gateway.delete("Pod", replica.name, uid=uid):
+            raise ClusterError(f"{replica.name} is not the pod that it was: ask again")
+        await self.watch.until(lambda: replica.name not in self.watch.now or None, STOP_SECONDS)
+
+    async def death(self, replica: Replica, *, timeout_seconds: float) -> Death:
+        """How this container ended; ClusterError when it has not within the deadline."""
+        seconds = max(timeout_seconds, self.death_seconds)
+        found = await self.watch.until(lambda: self._end(replica), seconds)
+        if found is None:
+            raise ClusterError(f"{replica.name} ({replica.identity}) still runs after {seconds} s")
+        pod, end = found
+        at_ns = time.monotonic_ns()
+        facts = {
+            "pod_uid": pod["metadata"]["uid"], "reason": end.get("reason", ""),
+            "finished_at": end.get("finishedAt", ""), "node": pod["spec"].get("nodeName", ""),
+        }  # fmt: skip
+        doubts = []
+        if end.get("reason") == "OOMKilled":
+            doubts.append("reason: the kernel killed it for its memory")
+        if struck := self._struck.get(replica.identity):
+            doubts += late(struck, facts["finished_at"])
+            doubts += await self._killed_by_kubelet(replica)
+        return Death(
+            replica=replica.name, identity=replica.identity, exit_code=end["exitCode"],
+            signal=None, at_ns=at_ns, facts=facts, doubts=tuple(doubts),
+        )  # fmt: skip
+
+    async def recovered(self, replica: Replica, *, timeout_seconds: float) -> Replica:
+        """The next incarnation, once it is ready: this pod's next container, or a new pod."""
+        deadline = time.monotonic() + timeout_seconds
+        pod = self.watch.now.get(replica.name)
+        if pod is not None and replica.restarts > 0 and "deletionTimestamp" not in pod["metadata"]:
+            await self.gateway.delete("Pod", replica.name, uid=pod["metadata"]["uid"])
+        found = await self.watch.until(lambda: self._next(replica), deadline - time.monotonic())
+        if found is None:
+            raise ClusterError(
+                f"{replica.name} was not ready again within {timeout_seconds:.0f} s: "
+                f"`kubectl describe pod -n {self.gateway.namespace}` tells why"
+            )
+        self._claimed.add(found.name)
+        return found
+
+    # ------------------------------------------------------------------ looking
+
+    def _current(self, replica: Replica) -> Manifest:
+        pod = self.watch.now.get(replica.name)
+        if pod is None or replica_of(pod).identity != replica.identity:
+            raise ClusterError(
+                f"{replica.name} ({replica.identity}) is not the container that runs now: "
+                "ask for the replicas again"
+            )
+        return pod
+
+    def _end(self, replica: Replica) -> tuple[Manifest, dict[str, Any]] | None:
+        pod = self.watch.now.get(replica.name) or self.watch.gone.get(replica.name)
+        for end in terminations(pod, CONTAINER) if pod else ():
+            if f"container:{end.get('containerID', '')}" == replica.identity:
+                assert pod is not None
+                return pod, end
+        return None
+
+    def _next(self, replica: Replica) -> Replica | None:
+        own = self.watch.now.get(replica.name)
+        if own is not None and is_ready(own):
+            now = replica_of(own)
+            if now.identity != replica.identity:
+                return now
+        if own is not None and "deletionTimestamp" not in own["metadata"]:
+            return None
+        older = self._before.get(replica.identity, set())
+        for name in self.watch.now.keys() - older - self._claimed:
+            now = replica_of(self.watch.now[name])
+            if now.role == replica.role and now.ready:
+                return now
+        return None
+
+    async def _killed_by_kubelet(self, replica: Replica) -> list[str]:
+        events, _ = await self.gateway.list("Event")
+        return [
+            f"killed: by the kubelet, too: {event.get('message', '')[:100]}"
+            for event in events
+            if event.get("reason") == "Killing"
+            and event.get("involvedObject", {}).get("name") == replica.name
+            and "probe" in event.get("message", "")
+        ]
+
+
+def replica_of(pod: Manifest) -> Replica:
+    """A pod as the rest of the harness sees it."""
+    status = status_of(pod, CONTAINER)
+    running = "running" in status.get("state", {})
+    return Replica(
+        name=pod["metadata"]["name"],
+        role=pod["metadata"]["labels"].get(ROLE, ""),
+        identity=f"container:{status.get('containerID', '')}",
+        url="",
+        restarts=int(status.get("restartCount", 0)),
+        ready=running and is_ready(pod),
+    )
+
+
+def late(struck: float, finished: str) -> list[str]:
+    """A doubt if the end does not belong to the kill, by the node's clock."""
+    if not finished:
+        return ["finished: the kubelet told no time"]
+    after = datetime.fromisoformat(finished).timestamp() - struck
+    if -2.0 <= after <= LATE_SECONDS:
+        return []
+    return [f"finished: {after:.1f} s after the kill by the node's clock"]
