@@ -5,7 +5,8 @@ processes it names are thawed and killed, the folders and cgroups it names are r
 counts only with the start time that the journal has for it. Two more looks find what the journal
 missed, since a runner can die between starting a child and writing it down: processes that carry
 the run's folder in their environment, and processes that work inside one of its folders (a Postgres
-backend overwrites its environment, and leads a process group of its own).
+backend overwrites its environment, and leads a process group of its own). What it deployed in a
+cluster is deleted by its label.
 
 Healing twice is healing once. Nothing stops it: what could not be done is listed in the report as
 still wrong, and the rest is done all the same. Nobody is healed while the runner lives, and a
@@ -25,7 +26,8 @@ import msgspec
 import psutil
 
 from cluster.family import all_gone, lives
-from cluster.journal import MARKER, RUN_VARIABLE, read_journal
+from cluster.journal import MARKER, RUN_VARIABLE, Journal, read_journal
+from cluster.kube.heal import left_behind, remove_left_behind
 from cluster.memory_group import group_of
 from cluster.postgres_template import release_shared_memory
 from cluster.skewed_clock import remove_shared_memory
@@ -54,18 +56,33 @@ class HealReport:
 
 async def heal(runs: Path, *, run: Path | None) -> HealReport:
     """Heal one run folder, or every one below `runs`; never raises for what it finds."""
-    return await asyncio.to_thread(_heal, runs, run)
-
-
-def _heal(runs: Path, run: Path | None) -> HealReport:
     report = HealReport()
+    for folder in await asyncio.to_thread(_heal, runs, run, report):
+        await _heal_cluster(folder, report)
+    return report
+
+
+async def _heal_cluster(folder: Path, report: HealReport) -> None:
+    """Delete what the run has left in a cluster."""
+    left = left_behind(read_journal(folder / "journal.jsonl"))
+    if not left:
+        return
+    with Journal(folder / "journal.jsonl") as journal:
+        for deployed in left:
+            removed, wrong = await remove_left_behind(deployed, journal)
+            report.removed += removed
+            report.wrong += [wrong] if wrong else []
+
+
+def _heal(runs: Path, run: Path | None, report: HealReport) -> list[Path]:
+    """Heal what is on this machine; the folders whose runner is gone."""
     folders = [run] if run is not None else sorted(path.parent for path in _journals(runs))
     for folder in reversed(folders):  # names begin with the time: the newest first
         try:
             _heal_run(folder, report)
         except Exception as error:  # noqa: BLE001 - the other runs are healed all the same
             report.wrong.append(f"{folder}: {type(error).__name__}: {error}")
-    return report
+    return [folder for folder in reversed(folders) if folder.resolve().name in report.runs]
 
 
 def _journals(runs: Path) -> list[Path]:

@@ -19,7 +19,7 @@ import msgspec
 import psutil
 
 from results.errors import HarnessError
-from results.records import Created, Evidence, FaultRecord, Spawned, Stage
+from results.records import Created, Deployed, Evidence, FaultRecord, Spawned, Stage, Undeployed
 
 RUN_VARIABLE = "ONCEPROOF_RUN"
 """Every process of a run carries the path of its run folder in this environment variable.
@@ -30,7 +30,7 @@ The path, since an id is unique in one runs folder only: two may be made in one 
 MARKER = ".onceproof-run"
 """The file in a claimed folder that holds the path of the run folder that may remove it."""
 
-JournalRecord = Spawned | Created | FaultRecord
+JournalRecord = Spawned | Created | Deployed | Undeployed | FaultRecord
 
 _READ_LIMIT_BYTES = 64 * 1024 * 1024
 _decoder = msgspec.json.Decoder(JournalRecord)

@@ -19,6 +19,8 @@ from results.errors import HarnessError
 
 ROOT = Path(__file__).resolve().parents[1]
 SECRET_VARIABLE = "SHOPIFY_SHARED_SECRET"
+OPEN_FILE = "faults-open"  # while it is beside the history, more orders come than were asked for
+ENDED_FILE = "ended.jsonl"  # how Locust ended, where the runner cannot wait for it (`pod`)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +43,18 @@ class SwarmPlan:
     users: int
     targets: Mapping[str, str]
     history: Path
-    extend_while: Path | None = None
+    extend: bool = False  # go on beyond the orders until `finish`
+
+    @property
+    def open_file(self) -> Path:
+        """While this file is there, more orders come than were asked for."""
+        return self.history / OPEN_FILE
 
     def arguments(self) -> tuple[str, ...]:
         """Locust's command line; the secret is not on it."""
         targets = ",".join(f"{name}={url}" for name, url in self.targets.items())
         return (
-            "-f", str(ROOT / "loadtests" / "locustfile.py"), "--headless", "--only-summary",
+            "--headless", "--only-summary",
             "-u", str(self.users), "-r", str(self.users),
             "--host", next(iter(self.targets.values())),
             "--orders", str(self.orders), "--rate", str(self.per_second),
@@ -62,16 +69,17 @@ class SwarmPlan:
             "--rotate-after", str(self.rotate_after),
             "--targets", targets,
             "--history", str(self.history.resolve()),
-            "--extend-while", str(self.extend_while.resolve()) if self.extend_while else "",
+            "--extend-while", str(self.open_file.resolve()) if self.extend else "",
         )  # fmt: skip
 
 
 class Swarm:
     """One running Locust."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, log: Path, open_file: Path) -> None:
         self._process = process
         self._log = log
+        self._open_file = open_file
 
     @classmethod
     async def start(
@@ -81,16 +89,19 @@ class Swarm:
         """Start it in a session of its own; the history appears in `plan.history`."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("LOCUST_")}
         plan.history.mkdir(parents=True, exist_ok=True)
+        if plan.extend:
+            plan.open_file.touch()
         with log.open("ab") as sink:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "locust", *plan.arguments(),
+                sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"),
+                *plan.arguments(),
                 stdin=asyncio.subprocess.DEVNULL, stdout=sink, stderr=sink,
                 env={**inherited, "PYTHONPATH": str(ROOT), SECRET_VARIABLE: secret,
                      f"{SECRET_VARIABLE}_NEXT": next_secret, **environment},
                 cwd=plan.history,
                 start_new_session=True,
             )  # fmt: skip
-        return cls(process, log)
+        return cls(process, log, plan.open_file)
 
     @property
     def pid(self) -> int:
@@ -109,8 +120,13 @@ class Swarm:
         if status:
             raise HarnessError(f"Locust ended with status {status}. Its log: {self._log}.")
 
+    async def finish(self) -> None:
+        """Let it end: no more orders than were asked for."""
+        self._open_file.unlink(missing_ok=True)
+
     async def stop(self, *, grace_seconds: float = 5.0) -> None:
         """End it and everything it started."""
+        await self.finish()
         for number, wait_seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 5.0)):
             if self._process.returncode is not None:
                 return

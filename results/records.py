@@ -12,7 +12,7 @@ record of an unknown kind is a line that cannot be read: it is noted, and the ru
 | witness.jsonl | ProviderCall, ProviderReply | the witness, before it replies |
 | wire.jsonl | StatementTrace, ConnectionTrace, HoldTrace | the wire |
 | ledger.jsonl | Snapshot | the runner, REPEATABLE READ |
-| journal.jsonl | Spawned, Created, FaultRecord | the runner, fsynced per record |
+| journal.jsonl | Spawned, Created, Deployed, Undeployed, FaultRecord | the runner, fsynced |
 | manifest.json | Manifest | the runner |
 """
 
@@ -246,6 +246,23 @@ class Created(Record, frozen=True, kw_only=True, tag="created"):
     """A temporary folder of this run: what `onceproof heal` removes if the runner cannot."""
 
     path: str
+    at_ns: int
+
+
+class Deployed(Record, frozen=True, kw_only=True, tag="deployed"):
+    """Objects of this run in a cluster: what `onceproof heal` deletes if the runner cannot."""
+
+    context: str  # of the kubeconfig; "in-cluster" from within
+    namespace: str
+    run: str  # the value of their label onceproof.dev/run
+    made_namespace: bool  # then it goes, too
+    at_ns: int
+
+
+class Undeployed(Record, frozen=True, kw_only=True, tag="undeployed"):
+    """All of a run's objects in a cluster have gone."""
+
+    run: str
     at_ns: int
 
 

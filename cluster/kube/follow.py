@@ -1,25 +1,28 @@
-"""`python -m cluster.kube.follow FILE OFFSET`: writes what is appended to a file, for ever.
+"""`python -m cluster.kube.follow PATTERN OFFSET`: writes what is appended to a file, for ever.
 
 The far side of `mirror`: it runs in a pod, by exec, and ends when the session does, which ends its
-standard input. The file may come later, and never shrinks: who writes records only appends.
+standard input. The file is the one that the pattern names; it may come later, and never shrinks:
+who writes records only appends.
 """
 
-import contextlib
 import os
 import select
 import sys
+from pathlib import Path
 
 POLL_SECONDS = 0.05
 READ_BYTES = 1 << 18
 
 
-def follow(path: str, offset: int) -> None:
+def follow(pattern: str, offset: int) -> None:
     """Copy the file from an offset on to standard output, until standard input ends."""
+    folder, name = Path(pattern).parent, Path(pattern).name
     file = -1
     while True:
         if file < 0:
-            with contextlib.suppress(FileNotFoundError):
+            for path in folder.glob(name):
                 file = os.open(path, os.O_RDONLY)
+                break
         data = os.pread(file, READ_BYTES, offset) if file >= 0 else b""
         offset += len(data)
         view = memoryview(data)

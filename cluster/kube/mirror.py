@@ -25,6 +25,7 @@ from results.errors import ClusterError
 AGAIN_SECONDS = 0.2
 LINE_MAX_BYTES = 16 << 20
 LOOK_SECONDS = 0.05
+SIZE = "import glob,os,sys;print(sum(os.stat(p).st_size for p in glob.glob(sys.argv[1])))"
 log = logging.getLogger(__name__)
 
 
@@ -76,9 +77,8 @@ class Mirror:
 
     async def original_bytes(self) -> int:
         """How long the original is now, 0 when it is not there; ClusterError if nobody says."""
-        code = "import os,sys;p=sys.argv[1];print(os.stat(p).st_size if os.path.exists(p) else 0)"
         answer = await execute(
-            self._gateway, self._pod, self._container, ("python", "-c", code, self._remote),
+            self._gateway, self._pod, self._container, ("python", "-c", SIZE, self._remote),
             timeout_seconds=15.0,
         )  # fmt: skip
         if answer.status != 0:

@@ -23,6 +23,7 @@ from cluster.place import Death, Replica
 from results.errors import ClusterError
 
 ROLE = "onceproof.dev/role"
+HARNESS = "onceproof.dev/harness"
 CONTAINER = "app"
 LATE_SECONDS = 4.0  # from the kill to the end as the kubelet tells it, in whole seconds
 STOP_SECONDS = 90.0
@@ -158,6 +159,12 @@ class Pods:
             and event.get("involvedObject", {}).get("name") == replica.name
             and "probe" in event.get("message", "")
         ]
+
+
+def is_replica(metadata: dict[str, Any]) -> bool:
+    """Whether a pod (or a template of pods) is of the service under test, by its labels."""
+    labels = metadata.get("labels", {})
+    return ROLE in labels and HARNESS not in labels
 
 
 def replica_of(pod: Manifest) -> Replica:

@@ -101,6 +101,10 @@ class Wire:
         """Everything that is open now."""
         return msgspec.convert(await self._call("state"), WireState)
 
+    async def flush(self) -> None:
+        """Have everything written that was traced so far."""
+        await self._call("flush")
+
     async def wait_end(
         self, replica: str, connection: int, *, timeout_seconds: float
     ) -> ClientEnd | None:

@@ -257,6 +257,8 @@ class WireServer:
                 return self._silence(frame["replica"], bool(frame["silent"]))
             case "delay":
                 return self._delay(frame["replica"], float(frame["seconds"]))
+            case "flush":
+                return self._trace.flush()
             case "state":
                 return self._state()
         raise ValueError(f"unknown request {what!r}")

@@ -18,20 +18,25 @@ class WitnessClient:
 
     async def set_mode(self, mode: str, **settings: Any) -> None:
         """How it answers from now on; ClusterError when it does not take it."""
-        await self._call("POST", json={"mode": mode, **settings})
+        await self._call("POST", "control", json={"mode": mode, **settings})
 
     async def met(self, mode: str) -> int:
         """How many calls met a mode so far."""
-        return int((await self._call("GET")).get(mode, 0))
+        return int((await self._call("GET", "control")).get(mode, 0))
 
-    async def _call(self, method: str, **more: Any) -> dict[str, Any]:
+    async def effects(self, order_id: int) -> list[str]:
+        """The shipments of an order id, of every shop."""
+        found = await self._call("GET", "effects", params={"order_id": str(order_id)})
+        return [str(shipment) for shipment in found]
+
+    async def _call(self, method: str, path: str, **more: Any) -> Any:
         timeout = aiohttp.ClientTimeout(total=CALL_SECONDS)
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session,
-                session.request(method, f"{self._url}/control", **more) as answer,
+                session.request(method, f"{self._url}/{path}", **more) as answer,
             ):
-                content: dict[str, Any] = await answer.json()
+                content = await answer.json()
                 if answer.status != 200:
                     raise ClusterError(f"The witness refused {more}: {content}.")
                 return content

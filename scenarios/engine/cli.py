@@ -12,51 +12,21 @@ from typing import Any
 
 import click
 
-from results.errors import ConfigError
 from scenarios.engine.exits import interruptible, mapped
-
-DATABASE_VARIABLE = "ONCEPROOF_DATABASE_URL"
-CONFIG = click.option(
-    "--config", type=click.Path(path_type=Path), help="onceproof.toml of the service (default: "
-    "./onceproof.toml, else the service that ships with onceproof).",
-)  # fmt: skip
-RUNS = click.option(
-    "--runs", type=click.Path(path_type=Path), help="Where run folders go (default: results/runs "
-    "in a checkout, else ./onceproof-runs).",
-)  # fmt: skip
-SEED = click.option("--seed", type=int, help="Every random choice comes from it; printed.")
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-
-
-def private_url(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
-    """The URL, kept from our children; ConfigError for a password where any user can read it."""
-    source = context.get_parameter_source(option.name or "")
-    if given and source is click.core.ParameterSource.COMMANDLINE:
-        from cluster.foreign import has_password
-
-        if has_password(given):
-            raise ConfigError(
-                "A password on the command line is shown to every user of this machine. Put the "
-                f"URL into the variable {DATABASE_VARIABLE} and leave --database-url out."
-            )
-    os.environ.pop(DATABASE_VARIABLE, None)
-    return given or None
-
-
-DATABASE = click.option(
-    "--database-url", envvar=DATABASE_VARIABLE,
-    callback=private_url,
-    help="A Postgres of yours, without TLS: if the database named permits it, another one is "
-    "created beside it for the run and dropped again (default: one of our own).",
-)  # fmt: skip
-PROVIDER = click.option(
-    "--provider", type=click.Choice(["honours", "ignores"]), default="honours", show_default=True,
-    help="Whether the fulfillment provider honours idempotency keys.",
-)  # fmt: skip
-SLO = click.option(
-    "--slo", "slos", multiple=True, callback=lambda _context, _option, given: checked_slos(given),
-    help="An objective, as in 'p99<250ms' or 'unknown-rate<1%', in quotes; repeatable.",
-)  # fmt: skip
+from scenarios.engine.options import (
+    CONFIG,
+    CONTEXT,
+    DATABASE,
+    DATABASE_VARIABLE,
+    IMAGE,
+    JSON,
+    NAMESPACE,
+    ON,
+    PROVIDER,
+    RUNS,
+    SEED,
+    SLO,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -116,10 +86,14 @@ def list_all(config: Path | None, as_json: bool) -> int:
 @JSON
 @SLO
 @click.option("--search", is_flag=True, help="Add a short directed search through the wire.")
+@ON
+@CONTEXT
+@NAMESPACE
+@IMAGE
 def run(
     scenario: str, strategy: str | None, provider: str, database_url: str | None,
     config: Path | None, seed: int | None, runs: Path | None, as_json: bool, search: bool,
-    slos: tuple[str, ...],
+    slos: tuple[str, ...], place: str, kube_context: str | None, namespace: str, image: str,
 ) -> int:  # fmt: skip
     """Run SCENARIO (a name from `onceproof list`, or the path of a file of yours) and judge it.
 
@@ -128,14 +102,20 @@ def run(
       onceproof run distinct_ids --strategy article
       onceproof run kill_reply_lost --seed 7 --json
       onceproof run distinct_ids --slo 'p99<250ms'     status 3: valid, but too slow
+      onceproof run kill_commit_dropped --on kubernetes --namespace chaos
     """
+    from scenarios.engine.plan import ClusterTarget
     from scenarios.engine.show import run_and_show
+
+    cluster = None
+    if place == "kubernetes":
+        cluster = ClusterTarget(context=kube_context, namespace=namespace, image=image)
 
     return interruptible(
         run_and_show(
             scenario, strategy, provider, config, chosen(seed), runs_root(runs),
             as_json=as_json, search=search, database_url=database_url,
-            slos=slos,
+            slos=slos, cluster=cluster,
         )
     )  # fmt: skip
 
@@ -296,15 +276,6 @@ def chosen(seed: int | None) -> int:
 def listed(names: str) -> list[str]:
     """The names of a list with commas."""
     return [name.strip() for name in names.split(",") if name.strip()]
-
-
-def checked_slos(given: tuple[str, ...]) -> tuple[str, ...]:
-    """The objectives as given; ConfigError before anything starts if one cannot be read."""
-    from results.slo import parse_slo
-
-    for text in given:
-        parse_slo(text)
-    return given
 
 
 def runs_root(given: Path | None) -> Path:

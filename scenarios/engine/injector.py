@@ -80,7 +80,7 @@ class Injector:
         self._context = faults.FaultContext(
             place=stand.place, journal=stand.journal, database=stand.dsn, wire=stand.wire,
             server=stand.postgres, provider=stand.provider,
-            environments=stand.place, ready_path=plan.config.service.ready,
+            environments=stand.environments, ready_path=plan.config.service.ready,
             stretch_seconds=plan.scenario.stretch_ms / 1000,
         )  # fmt: skip
         self._step = 1  # the next one that EachStatement strikes
@@ -189,7 +189,7 @@ class Injector:
                     tried_since = time.monotonic()
                 continue
             # A transaction of orders/create is not what was asked for: let it go.
-            wanted = role != "web" or self._traffic.announced(park.keys)
+            wanted = role != "web" or await self._traffic.announced(park.keys)
             if park.replica in self._busy or not wanted:
                 await self._stand.wire.release(park.hold_id, "pass")
                 continue

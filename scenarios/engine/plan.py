@@ -38,6 +38,17 @@ from scenarios.engine.scenario import (
     Scenario,
 )
 
+NOT_IN_CLUSTERS = {"clock-skew", "oom", "power-loss", "freeze"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterTarget:
+    """Where in which cluster, and from which image."""
+
+    context: str | None  # of the kubeconfig; None: the current one
+    namespace: str
+    image: str
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
@@ -52,6 +63,7 @@ class RunPlan:
     runs: Path
     database_url: str | None = field(default=None, repr=False)  # somebody's server; None: ours
     slos: tuple[str, ...] = ()
+    cluster: ClusterTarget | None = None  # None: processes of this machine
     search: bool = False  # add the short directed search through the wire
 
     def random(self, purpose: str) -> random.Random:
@@ -92,7 +104,12 @@ def refuse_impossible(plan: RunPlan) -> None:
             )
     if plan.search and plan.scenario.replicas < 2:
         raise ConfigError("--search holds one replica while another goes on: it needs two.")
-    for kind in {fault.kind for fault in plan.scenario.faults} & faults.NEEDS.keys():
+    kinds = {fault.kind for fault in plan.scenario.faults}
+    if plan.cluster is not None:
+        if missing := kinds & NOT_IN_CLUSTERS:
+            raise ClusterError(f"{', '.join(sorted(missing))}: unavailable on Kubernetes.")
+        return
+    for kind in kinds & faults.NEEDS.keys():
         there, detail = faults.NEEDS[kind]()
         if not there:
             raise ClusterError(f"{kind}: unavailable: {detail}.")
@@ -140,7 +157,8 @@ def own_version() -> str:
 async def opened(plan: RunPlan) -> AsyncIterator[RunFolder]:
     """Hold the run lock, make the run's folder, and write into it how the run ended."""
     refuse_impossible(plan)
-    with RunLock(plan.runs, "local"):
+    where = "local" if plan.cluster is None else f"kubernetes-{plan.cluster.namespace}"
+    with RunLock(plan.runs, where):
         folder = open_folder(plan)
         async with closing(folder):
             yield folder

@@ -8,7 +8,8 @@ from scenarios.engine.injector import inject_all
 from scenarios.engine.plan import RunPlan, opened
 from scenarios.engine.search import search
 from scenarios.engine.settle import controlled, sampling, settle
-from scenarios.engine.stand import Watch, standing
+from scenarios.engine.stand import Watch
+from scenarios.engine.standing import standing
 from scenarios.engine.swarm import swarm
 
 

@@ -85,7 +85,7 @@ async def search(plan: RunPlan, stand: Stand, watch: Watch) -> None:
             order = replace(order, lines=order.lines[:1])  # a short history reads best
             tried += 1
             held = await preempt(sender, order, step, first, second)
-            if await shipments(stand, session, order) > 1:
+            if await shipments(stand, order) > 1:
                 note(stand.folder, directed_order=order.order_id, directed_step=step)
                 break
             if not held:
@@ -115,13 +115,10 @@ async def preempt(sender: Sender, order: PlannedOrder, step: int, first: str, se
     return park is not None
 
 
-async def shipments(stand: Stand, session: aiohttp.ClientSession, order: PlannedOrder) -> int:
+async def shipments(stand: Stand, order: PlannedOrder) -> int:
     """How many shipments the witness has, once the ledger has nothing left to send."""
     async with asyncio.timeout(SHIPPED_SECONDS + 5):
         deadline = time.monotonic() + SHIPPED_SECONDS
         while not await stand.ledger.settled() and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-        url = f"http://127.0.0.1:{stand.witness.port}/effects?order_id={order.order_id}"
-        headers = {"Authorization": f"Bearer {stand.token}"}
-        async with session.get(url, headers=headers) as answer:
-            return len(await answer.json())
+        return len(await stand.provider.effects(order.order_id))

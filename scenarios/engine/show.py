@@ -24,7 +24,7 @@ from results.timeline import Timeline, counterexamples, explain
 from results.verdict import Verdict
 from scenarios.engine.catalog import first_line, load_scenario, shipped, unknown
 from scenarios.engine.config import ServiceConfig, find_config, load_config
-from scenarios.engine.plan import RunPlan
+from scenarios.engine.plan import ClusterTarget, RunPlan
 from scenarios.engine.progress import progress
 from scenarios.engine.runner import run
 from scenarios.engine.slots import slot_folders
@@ -76,6 +76,7 @@ def pick_strategy(config: ServiceConfig, given: str | None) -> str:
 async def run_and_show(
     scenario_name: str, strategy: str | None, provider: str, config_path: Path | None, seed: int,
     runs: Path, *, as_json: bool, search: bool, database_url: str | None, slos: tuple[str, ...],
+    cluster: ClusterTarget | None = None,
 ) -> int:  # fmt: skip
     """Run one scenario, write its report, show its verdict."""
     config = load_config(find_config(config_path))
@@ -83,8 +84,7 @@ async def run_and_show(
     plan = RunPlan(
         name=name, scenario=scenario, config=config, strategy=pick_strategy(config, strategy),
         provider=scenario.provider or provider, seed=seed, runs=runs, search=search,
-        database_url=database_url,
-        slos=slos,
+        database_url=database_url, slos=slos, cluster=cluster,
     )  # fmt: skip
     console, aside = consoles()
     with progress(aside, f"{name} × {plan.strategy} (seed {seed})") as watch:

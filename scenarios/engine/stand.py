@@ -1,138 +1,83 @@
-"""The stand of one run: Postgres, wire, witness and replicas, up together and down together.
+"""What a run stands on: one shape, wherever its parts are.
 
-Everything that a run starts is started here, in one place and in one order, so that one `async
-with` cleans all of it up again. The service is reached only as a stranger's would be: by its
-command lines, its variables and its SELECTs, all of them from its onceproof.toml.
+Postgres, wire, witness and replicas are processes of this machine (`process_stand`) or pods of a
+cluster (`pod_stand`); whoever injects, settles and judges sees only this. Everything that a run
+starts is started in one place and in one order, so that one `async with` cleans all of it up again.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit, urlunsplit
+from typing import Protocol
 
 from cluster.child_logs import ChildLogs
-from cluster.foreign import passwords
+from cluster.faults.context import Environments, Server
 from cluster.journal import RUN_VARIABLE, Journal
 from cluster.ledgers import LedgerReader
-from cluster.ports import free_port
-from cluster.postgres import Postgres
-from cluster.processes import Processes, ProcessSpec
-from cluster.spawn import Child, spawn
+from cluster.place import Place
 from cluster.wire.client import Wire
 from cluster.witness.client import WitnessClient
+from loadtests.swarm import SwarmPlan
 from results.errors import ClusterError
 from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig
-from scenarios.engine.plan import RunPlan, note
+from scenarios.engine.plan import RunPlan
 
-HOST = "127.0.0.1"
 SCHEMA_SECONDS = 60.0
 Watch = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+class Part(Protocol):
+    """A part of the harness that must not end by itself."""
+
+    @property
+    def alive(self) -> bool:
+        """False once it has ended for whatever reason."""
+
+
+class RunningSwarm(Protocol):
+    """Traffic on its way."""
+
+    async def wait(self, *, timeout_seconds: float) -> None:
+        """Until all orders and their retries are done; HarnessError when it failed or hangs."""
+
+    async def finish(self) -> None:
+        """Let it end: no more orders than were asked for."""
+
+    async def stop(self) -> None:
+        """End it and everything it started."""
+
+
+SendSwarm = Callable[[SwarmPlan], Awaitable[RunningSwarm]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stand:
     """What a run stands on; every part is up while the context lasts."""
 
     config: ServiceConfig
     folder: RunFolder
     journal: Journal
-    postgres: Postgres
-    dsn: str = field(repr=False)
+    postgres: Server
+    dsn: str = field(repr=False)  # directly, not through the wire
     wire: Wire
-    wire_process: Child
-    witness: Child
+    witness: Part
     provider: WitnessClient
-    place: Processes
+    place: Place
+    environments: Environments | None  # None: replicas keep the variables they have
     ledger: LedgerReader
     targets: dict[str, str]  # replica name -> base URL
+    send: SendSwarm
+    histories_late_seconds: float = 0.0  # how long an intent may take to come to the run's folder
     secret: str = field(repr=False)
     next_secret: str = field(repr=False)  # "" unless the scenario rotates it
-    token: str = field(repr=False)
 
 
-@asynccontextmanager
-async def standing(plan: RunPlan, folder: RunFolder, watch: Watch) -> AsyncIterator[Stand]:
-    """Bring everything up, hand it over, and take it down again whatever happens."""
-    config, replicas = plan.config, plan.scenario.replicas
-    async with AsyncExitStack() as stack:
-        journal = stack.enter_context(Journal(folder.journal))
-        token, secret = secrets.token_hex(16), secrets.token_hex(16)
-        next_secret = secrets.token_hex(16) if plan.scenario.traffic.rotate_after else ""
-        hidden = (token, secret, next_secret, *passwords(plan.database_url or ""))
-        logs = ChildLogs(folder.logs, hidden)
-        stack.callback(logs.blot)  # the last of all: nobody writes any more
-        watch("starting Postgres")
-        postgres = await Postgres.start(
-            journal=journal, folder=folder.logs, external_dsn=plan.database_url
-        )
-        stack.push_async_callback(postgres.stop)
-        watch(f"Postgres {postgres.version} from {postgres.provider}")
-        async with asyncio.TaskGroup() as tasks:  # one that fails ends the others
-            starting_wire = tasks.create_task(start_wire(stack, postgres, folder, journal, token))
-            starting_witness = tasks.create_task(
-                start_witness(stack, folder, journal, token, plan.provider)
-            )
-            tasks.create_task(apply_schema(config, postgres.dsn, journal, logs))
-        wire_process, witness = starting_wire.result(), starting_witness.result()
-        wire = await Wire.connect(HOST, wire_process.port, token)
-        stack.push_async_callback(wire.close)
-        place = Processes(
-            journal=journal,
-            log_folder=folder.logs,
-            secrets=hidden,
-            on_event=lambda event: watch(f"{event.replica} {event.what} {event.detail}"),
-        )
-        stack.push_async_callback(place.stop_all)
-        ledger = LedgerReader(postgres.dsn, config.ledger_queries(), folder.ledger)
-        stack.push_async_callback(ledger.close)
-        stand = Stand(
-            config=config, folder=folder, journal=journal, postgres=postgres, dsn=postgres.dsn,
-            wire=wire, wire_process=wire_process, witness=witness,
-            provider=WitnessClient(f"http://{HOST}:{witness.port}", token), place=place,
-            ledger=ledger, targets={}, secret=secret, next_secret=next_secret, token=token,
-        )  # fmt: skip
-        watch(f"starting {replicas} replicas of {config.service.name}")
-        await start_replicas(stand, plan.strategy, replicas)
-        await ledger.snapshot("sample")  # a wrong query is found before any traffic
-        note(
-            folder,
-            postgres={"provider": postgres.provider, "version": postgres.version,
-                      **postgres.settings},
-            replicas=replicas,
-        )  # fmt: skip
-        yield stand
-
-
-async def start_wire(
-    stack: AsyncExitStack, postgres: Postgres, folder: RunFolder, journal: Journal, token: str
-) -> Child:
-    """The wire in its own process, in front of the run's Postgres."""
-    child = await spawn(
-        "wire", "cluster.wire",
-        ("--upstream", f"{postgres.host}:{postgres.port}", "--control-port", "0",
-         "--file", str(folder.wire)),
-        environment={"ONCEPROOF_TOKEN": token},
-        journal=journal, log_folder=folder.logs,
-    )  # fmt: skip
-    stack.push_async_callback(child.stop)
-    return child
-
-
-async def start_witness(
-    stack: AsyncExitStack, folder: RunFolder, journal: Journal, token: str, provider: str
-) -> Child:
-    """The witness in its own process, with a store of its own."""
-    child = await spawn(
-        "witness", "cluster.witness",
-        ("--port", "0", "--file", str(folder.witness), "--keys", provider),
-        environment={"ONCEPROOF_TOKEN": token},
-        journal=journal, log_folder=folder.logs,
-    )  # fmt: skip
-    stack.push_async_callback(child.stop)
-    return child
+def drawn_secrets(plan: RunPlan) -> tuple[str, str, str]:
+    """Token of the harness, shared secret, and the next one ("" where it is not rotated)."""
+    rotated = secrets.token_hex(16) if plan.scenario.traffic.rotate_after else ""
+    return secrets.token_hex(16), secrets.token_hex(16), rotated
 
 
 async def apply_schema(config: ServiceConfig, dsn: str, journal: Journal, logs: ChildLogs) -> None:
@@ -175,45 +120,3 @@ async def apply_schema(config: ServiceConfig, dsn: str, journal: Journal, logs: 
             f"The service's schema command failed: {logs.last_words('schema')}. It is `schema` "
             "under [service] in onceproof.toml."
         )
-
-
-async def start_replicas(stand: Stand, strategy: str, replicas: int) -> None:
-    """All web replicas and one of each other role, each with a wire port of its own."""
-    service = stand.config.service
-    names = [("web", f"web-{index}") for index in range(replicas)]
-    names += [(role, f"{role}-0") for role in service.roles if role != "web"]
-    specs = []
-    for role, name in names:
-        port = free_port() if role == "web" else 0
-        wire_port = await stand.wire.open_port(name)
-        environment = {
-            service.database_from: through(stand.dsn, wire_port),
-            service.secret_from: stand.next_secret or stand.secret,
-            service.port_from: str(port),
-            "HOST": HOST,
-        }
-        if service.previous_secret_from and stand.next_secret:
-            environment[service.previous_secret_from] = stand.secret
-        if service.strategy_from:
-            environment[service.strategy_from] = strategy
-        if service.provider_from:
-            environment[service.provider_from] = f"http://{HOST}:{stand.witness.port}/shipments"
-        url = f"http://{HOST}:{port}" if role == "web" else ""
-        specs.append(
-            ProcessSpec(
-                name=name, role=role, command=stand.config.command(role), url=url,
-                environment=stand.config.environment(environment),
-                folder=stand.config.folder,
-                ready_path=service.ready if role == "web" else "",
-            )
-        )  # fmt: skip
-        if role == "web":
-            stand.targets[name] = url
-    await asyncio.gather(*(stand.place.start(spec) for spec in specs))
-
-
-def through(dsn: str, port: int) -> str:
-    """The same database, by way of the wire's port."""
-    parts = urlsplit(dsn)
-    user = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{user}@{HOST}:{port}" if user else f"{HOST}:{port}"))

@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.journal import RUN_VARIABLE
 from loadtests.schedule import EXTENSION_MAX
 from loadtests.shopify import RETRIES
-from loadtests.swarm import Swarm, SwarmPlan
+from loadtests.swarm import SwarmPlan
 from results.errors import HarnessError
 from scenarios.engine.plan import RunPlan
-from scenarios.engine.stand import Stand, Watch
+from scenarios.engine.stand import RunningSwarm, Stand, Watch
 
 ORDER = re.compile(rb'"order_id":(\d+)')
+LOOK_SECONDS = 0.02
 MARGIN_SECONDS = 90.0  # start-up, and the last order's retries
 
 
@@ -25,17 +25,29 @@ class Traffic:
     """What the rest of the run may know of the traffic."""
 
     history: Path
-    faults_open: Path  # while this file is there the traffic does not end
+    running: RunningSwarm
+    late_seconds: float = 0.0  # how long an intent may take to come to the run's folder
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     _paid: set[str] = field(default_factory=set)
     _read_bytes: dict[Path, int] = field(default_factory=dict)
 
-    def announced(self, keys: Iterable[str]) -> bool:
+    async def announced(self, keys: Iterable[str]) -> bool:
         """Whether one of these ids is an order whose orders/paid is on its way, or was.
 
         An intent is on disk before its first byte leaves: whatever the wire sees of a paid order
-        is in the history already. Reads only what was appended since the last time.
+        is in the history already, or is on its way to it from another machine.
         """
+        asked, deadline = set(keys), time.monotonic() + self.late_seconds
+        while True:
+            self.read_on()
+            if found := not self._paid.isdisjoint(asked):
+                return found
+            if time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def read_on(self) -> None:
+        """Read what was appended to the histories since the last time."""
         for file in self.history.glob("history-*.jsonl"):
             with file.open("rb") as content:
                 content.seek(self._read_bytes.get(file, 0))
@@ -45,17 +57,16 @@ class Traffic:
             for line in whole.splitlines():
                 if b'"topic":"orders/paid"' in line and (found := ORDER.search(line)):
                     self._paid.add(found.group(1).decode())
-        return not self._paid.isdisjoint(keys)
 
     async def flows(self) -> None:
         """Wait for the first paid order, or for the traffic's end."""
         while not self._paid and not self.ended.is_set():
-            self.announced(())
-            await asyncio.sleep(0.02)
+            self.read_on()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def ended_or_lost(self, lost: asyncio.Event) -> None:
         """Let it end, and wait until all is answered; HarnessError when the wire is lost before."""
-        self.faults_open.unlink(missing_ok=True)
+        await self.running.finish()
         waits = [asyncio.create_task(event.wait()) for event in (self.ended, lost)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -71,10 +82,7 @@ async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traf
     """Send the scenario's traffic; `ended` is set when all of it has been answered."""
     traffic, service = plan.scenario.traffic, plan.config.service
     begun = time.monotonic()
-    state = Traffic(stand.folder.path, stand.folder.path / "faults-open")
-    if plan.scenario.faults:
-        state.faults_open.touch()
-    running = await Swarm.start(
+    running = await stand.send(
         SwarmPlan(
             orders=traffic.orders,
             per_second=traffic.per_second,
@@ -92,14 +100,10 @@ async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traf
             users=traffic.users,
             targets=stand.targets,
             history=stand.folder.path,
-            extend_while=state.faults_open,
-        ),
-        secret=stand.secret,
-        next_secret=stand.next_secret,
-        log=stand.folder.logs / "locust.log",
-        environment={RUN_VARIABLE: stand.journal.owner},
+            extend=bool(plan.scenario.faults),
+        )
     )
-    stand.journal.spawned("locust", running.pid)
+    state = Traffic(stand.folder.path, running, stand.histories_late_seconds)
     limit_seconds = EXTENSION_MAX * traffic.orders / traffic.per_second + MARGIN_SECONDS
 
     async def wait() -> None:
@@ -115,6 +119,5 @@ async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traf
         yield state
         await waiting
     finally:
-        state.faults_open.unlink(missing_ok=True)
         waiting.cancel()
         await running.stop()

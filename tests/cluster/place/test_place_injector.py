@@ -28,9 +28,13 @@ def injecting(bench: Bench) -> Injector:
     )
     stand: Any = SimpleNamespace(
         place=context.place, journal=context.journal, dsn=context.database, wire=bench.wire,
-        postgres=None, provider=None,
+        postgres=None, provider=None, environments=None,
     )  # fmt: skip
-    traffic: Any = SimpleNamespace(ended=asyncio.Event(), announced=lambda _: True)
+
+    async def announced(_: object) -> bool:
+        return True
+
+    traffic: Any = SimpleNamespace(ended=asyncio.Event(), announced=announced)
     return Injector(plan, stand, traffic)
 
 

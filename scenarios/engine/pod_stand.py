@@ -1,0 +1,261 @@
+"""The stand of one run in a cluster: the same shape as on one machine, each part a pod.
+
+Postgres, wire and witness come first, then the runner takes the wire, then the replicas come: so
+the wire knows whose connection each is. The runner reaches them through tunnels, and the files
+that they write are copied into the run's folder as they grow. All parts of the harness share one
+node and thereby one clock; what another kernel than ours stamps is shifted to our clock.
+
+Limits: the tunnels lead through the API server. If that is away for long, the wire is lost, and
+the run is unknown.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from cluster.child_logs import ChildLogs
+from cluster.journal import Journal
+from cluster.kube import manifests
+from cluster.kube.clock import ClockOffset, measure
+from cluster.kube.gateway import Gateway
+from cluster.kube.installation import Installation
+from cluster.kube.kinds import Manifest
+from cluster.kube.mirror import Mirror
+from cluster.kube.part import PodPart, PodPostgres
+from cluster.kube.pods import CONTAINER, ROLE, Pods, is_replica
+from cluster.kube.rungs import prove
+from cluster.kube.tunnel import Tunnel
+from cluster.kube.watch import PodWatch, is_ready, stuck
+from cluster.ledgers import LedgerReader
+from cluster.wire.client import Wire
+from cluster.witness.client import WitnessClient
+from loadtests.swarm import SwarmPlan
+from results.errors import ClusterError, OnceproofError
+from results.run_folder import RunFolder
+from scenarios.engine.plan import ClusterTarget, RunPlan, note
+from scenarios.engine.pod_swarm import PodSwarm
+from scenarios.engine.stand import RunningSwarm, Stand, Watch, apply_schema, drawn_secrets
+
+PORTS = {"postgres": 5432, "wire": 7000, "witness": 8080}
+RECORDS = "/records"
+READY_SECONDS = 180.0
+DRAIN_SECONDS = 30.0
+LATE_SECONDS = 1.0  # an intent comes to the run's folder so much later at the most
+TARGET = f"http://{manifests.SERVICE}:3000"
+
+
+@dataclass(slots=True)
+class Naming:
+    """Tells the wire which address is which pod, as soon as a pod has one."""
+
+    heard: "asyncio.Queue[tuple[str, str | None]]" = field(default_factory=asyncio.Queue)
+    _owners: dict[str, str] = field(default_factory=dict)  # address -> pod
+
+    def see(self, pod: Manifest, gone: bool) -> None:
+        """A pod has changed, or gone."""
+        name, address = pod["metadata"]["name"], pod.get("status", {}).get("podIP")
+        if not address or not is_replica(pod["metadata"]):
+            return
+        if gone:
+            if self._owners.get(address) == name:
+                del self._owners[address]
+                self.heard.put_nowait((address, None))
+        elif self._owners.get(address) != name:
+            self._owners[address] = name
+            self.heard.put_nowait((address, name))
+
+    async def tell(self, wire: Wire) -> None:
+        """Until it is cancelled, or the wire is lost (which others see, too)."""
+        with contextlib.suppress(OnceproofError):
+            while True:
+                await wire.name(*await self.heard.get())
+
+
+@asynccontextmanager
+async def standing_in_cluster(
+    plan: RunPlan, target: ClusterTarget, folder: RunFolder, watch: Watch
+) -> AsyncIterator[Stand]:
+    """All of it as pods of one namespace."""
+    async with AsyncExitStack() as stack:
+        journal = stack.enter_context(Journal(folder.journal))
+        token, secret, next_secret = drawn_secrets(plan)
+        password = secrets.token_hex(16)
+        logs = ChildLogs(folder.logs, (token, secret, next_secret, password))
+        stack.callback(logs.blot)
+        gateway = await Gateway.connect(target.context, target.namespace)
+        await stack.enter_async_context(gateway)
+        installation = Installation(gateway, secrets.token_hex(6), journal)
+        run = installation.run
+        watch(f"claiming namespace {target.namespace} of {gateway.access.context}")
+        await installation.claim()
+        stack.push_async_callback(installation.remove)
+        naming = Naming()
+        pods = PodWatch(gateway, f"{manifests.RUN}={run}", naming.see)
+        await stack.enter_async_context(pods)
+        harness, service = manifests_of(plan, target, run)
+        values = {
+            "token": token, "shopify-secret": secret, "shopify-secret-next": next_secret,
+            "postgres-password": password,
+            "database-url": f"postgresql://postgres:{password}@wire:5432/postgres",
+        }  # fmt: skip
+        plain = {"strategy": plan.strategy, "keys": plan.provider, "upstream": "postgres:5432"}
+        watch("deploying Postgres, wire and witness")
+        await installation.apply(
+            [*manifests.settings(target.namespace, run, values, plain), *harness]
+        )
+        dsn_of = f"postgresql://postgres:{password}@127.0.0.1:{{}}/postgres"
+        postgres = PodPostgres(pods, "postgres", gateway, "")
+        wire_part, witness = PodPart(pods, "wire"), PodPart(pods, "witness")
+        await asyncio.gather(postgres.ready(), wire_part.ready(), witness.ready())
+        ports = {
+            part.name: await open_tunnel(stack, gateway, part)
+            for part in (postgres, wire_part, witness)
+        }
+        postgres.dsn = dsn = dsn_of.format(ports["postgres"])
+        offset = await one_clock(gateway, (postgres, wire_part, witness))
+        await apply_schema(plan.config, dsn, journal, logs)
+        wire = await Wire.connect("127.0.0.1", ports["wire"], token)
+        stack.push_async_callback(wire.close)
+        telling = asyncio.create_task(naming.tell(wire))
+        stack.callback(telling.cancel)
+        copies = [
+            await stack.enter_async_context(
+                Mirror(gateway, await part.pod_name(), part.name, f"{RECORDS}/{local.name}", local,
+                       offset.shift_ns)
+            )
+            for part, local in ((wire_part, folder.wire), (witness, folder.witness))
+        ]  # fmt: skip
+        watch(f"deploying {plan.scenario.replicas} replicas of {plan.config.service.name}")
+        await installation.apply(service)
+        place = Pods(gateway, pods)
+        await replicas_ready(pods, plan.scenario.replicas + relays(service))
+        await prove_crash(plan, place, service, run, target, watch)
+        ledger = LedgerReader(dsn, plan.config.ledger_queries(), folder.ledger)
+        stack.push_async_callback(ledger.close)
+        await ledger.snapshot("sample")
+
+        async def send(swarm: SwarmPlan) -> RunningSwarm:
+            return await PodSwarm.start(
+                gateway, pods, folder, swarm, run=run, image=target.image,
+                shift_ns=offset.shift_ns,
+            )  # fmt: skip
+
+        note(
+            folder, kubernetes=await facts(gateway, place, offset), replicas=plan.scenario.replicas
+        )
+        yield Stand(
+            config=plan.config, folder=folder, journal=journal, postgres=postgres, dsn=dsn,
+            wire=wire, witness=witness, place=place, environments=None, ledger=ledger,
+            provider=WitnessClient(f"http://127.0.0.1:{ports['witness']}", token),
+            targets={"service": TARGET}, send=send, histories_late_seconds=LATE_SECONDS,
+            secret=secret, next_secret=next_secret,
+        )  # fmt: skip
+        await drain(wire, copies, folder)
+
+
+def manifests_of(
+    plan: RunPlan, target: ClusterTarget, run: str
+) -> tuple[list[Manifest], list[Manifest]]:
+    """The harness's objects, and those of the service under test."""
+    shipped = manifests.load(manifests.FOLDER / "base")
+    own = manifests.for_run(
+        (one for one in shipped if one["kind"] not in ("Namespace", "HorizontalPodAutoscaler")),
+        namespace=target.namespace, run=run, image=target.image, replicas=plan.scenario.replicas,
+    )  # fmt: skip
+    harness: list[Manifest] = []
+    service: list[Manifest] = []
+    for manifest in own:
+        template = manifest.get("spec", {}).get("template", {})
+        (service if is_replica(template.get("metadata", {})) else harness).append(manifest)
+    return harness, service
+
+
+def relays(service: list[Manifest]) -> int:
+    """How many pods of other roles than web there are."""
+    return sum(
+        one["spec"].get("replicas", 1)
+        for one in service
+        if one["spec"]["template"]["metadata"]["labels"][ROLE] != "web"
+    )
+
+
+async def open_tunnel(stack: AsyncExitStack, gateway: Gateway, part: PodPart) -> int:
+    """A port of this machine that leads to a part of the harness."""
+    tunnel = await Tunnel.open(gateway, part.pod_name, PORTS[part.name])
+    stack.push_async_callback(tunnel.close)
+    return tunnel.port
+
+
+async def one_clock(gateway: Gateway, parts: tuple[PodPart, ...]) -> ClockOffset:
+    """The clock of the harness's pods beside ours; ClusterError when they have several."""
+    offsets = [await measure(gateway, await part.pod_name(), part.name) for part in parts]
+    if len({offset.boot_id for offset in offsets}) > 1:
+        raise ClusterError(
+            "Postgres, wire and witness run on several nodes, so their records have no common "
+            "clock. Keep their podAffinity, or give one node room for all three."
+        )
+    return max(offsets, key=lambda offset: offset.error_ns)
+
+
+async def replicas_ready(pods: PodWatch, wanted: int) -> None:
+    """Wait until so many pods with a role are ready; ClusterError, saying why, if not."""
+
+    def look() -> bool | None:
+        ours = [pod for pod in pods.now.values() if is_replica(pod["metadata"])]
+        for pod in ours:
+            if why := stuck(pod):
+                raise ClusterError(f"{pod['metadata']['name']} does not start: {why}.")
+        return sum(is_ready(pod) for pod in ours) >= wanted or None
+
+    if await pods.until(look, READY_SECONDS) is None:
+        raise ClusterError(
+            f"{wanted} replicas were not ready within {READY_SECONDS:.0f} s: "
+            "`kubectl describe pod` and `kubectl logs` tell why."
+        )
+
+
+async def prove_crash(
+    plan: RunPlan, place: Pods, service: list[Manifest], run: str, target: ClusterTarget,
+    watch: Watch,
+) -> None:  # fmt: skip
+    """Find out, before the traffic, how a container can be crashed here; only if one is to be."""
+    if not any(fault.kind == "crash" for fault in plan.scenario.faults):
+        return
+    web = next(
+        one["spec"]["template"]
+        for one in service
+        if one["spec"]["template"]["metadata"]["labels"][ROLE] == "web"
+    )
+    place.rung = await prove(
+        place.gateway, web, CONTAINER,
+        labels={manifests.RUN: run, manifests.PART_OF: manifests.NAME},
+        helper_image=target.image,
+    )  # fmt: skip
+    watch(f"crash: by {place.rung.name}, proved on a pod made for it")
+
+
+async def facts(gateway: Gateway, place: Pods, offset: ClockOffset) -> dict[str, object]:
+    """What the manifest keeps of the cluster."""
+    version = await gateway.call("GET", "/version")
+    return {
+        "version": version["gitVersion"], "context": gateway.access.context,
+        "namespace": gateway.namespace, "crash": place.rung.name if place.rung else "",
+        "clock_shift_ns": offset.shift_ns, "clock_error_ns": offset.error_ns,
+    }  # fmt: skip
+
+
+async def drain(wire: Wire, copies: list[Mirror], folder: RunFolder) -> None:
+    """Have every record here before the pods go; a run that lacks some is unknown."""
+    try:
+        await wire.flush()
+        for copy in copies:
+            await copy.drained(timeout_seconds=DRAIN_SECONDS)
+    except (OnceproofError, OSError) as error:
+        lost = f"records were not copied whole: {error}"
+        manifest = folder.read_manifest()
+        folder.write_manifest(replace(manifest, controller_lost=manifest.controller_lost or lost))

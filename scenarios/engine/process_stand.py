@@ -1,0 +1,176 @@
+"""The stand of one run on this machine: every part a process of its own.
+
+The service is reached only as a stranger's would be: by its command lines, its variables and its
+SELECTs, all of them from its onceproof.toml.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+from cluster.child_logs import ChildLogs
+from cluster.foreign import passwords
+from cluster.journal import RUN_VARIABLE, Journal
+from cluster.ledgers import LedgerReader
+from cluster.ports import free_port
+from cluster.postgres import Postgres
+from cluster.processes import Processes, ProcessSpec
+from cluster.spawn import Child, spawn
+from cluster.wire.client import Wire
+from cluster.witness.client import WitnessClient
+from loadtests.swarm import Swarm, SwarmPlan
+from results.run_folder import RunFolder
+from scenarios.engine.plan import RunPlan, note
+from scenarios.engine.stand import (
+    RunningSwarm,
+    SendSwarm,
+    Stand,
+    Watch,
+    apply_schema,
+    drawn_secrets,
+)
+
+HOST = "127.0.0.1"
+
+
+@asynccontextmanager
+async def standing_on_processes(
+    plan: RunPlan, folder: RunFolder, watch: Watch
+) -> AsyncIterator[Stand]:
+    """All of it as processes of this machine."""
+    config, replicas = plan.config, plan.scenario.replicas
+    async with AsyncExitStack() as stack:
+        journal = stack.enter_context(Journal(folder.journal))
+        token, secret, next_secret = drawn_secrets(plan)
+        hidden = (token, secret, next_secret, *passwords(plan.database_url or ""))
+        logs = ChildLogs(folder.logs, hidden)
+        stack.callback(logs.blot)  # the last of all: nobody writes any more
+        watch("starting Postgres")
+        postgres = await Postgres.start(
+            journal=journal, folder=folder.logs, external_dsn=plan.database_url
+        )
+        stack.push_async_callback(postgres.stop)
+        watch(f"Postgres {postgres.version} from {postgres.provider}")
+        async with asyncio.TaskGroup() as tasks:  # one that fails ends the others
+            starting_wire = tasks.create_task(start_wire(stack, postgres, folder, journal, token))
+            starting_witness = tasks.create_task(
+                start_witness(stack, folder, journal, token, plan.provider)
+            )
+            tasks.create_task(apply_schema(config, postgres.dsn, journal, logs))
+        wire_process, witness = starting_wire.result(), starting_witness.result()
+        wire = await Wire.connect(HOST, wire_process.port, token)
+        stack.push_async_callback(wire.close)
+        place = Processes(
+            journal=journal,
+            log_folder=folder.logs,
+            secrets=hidden,
+            on_event=lambda event: watch(f"{event.replica} {event.what} {event.detail}"),
+        )
+        stack.push_async_callback(place.stop_all)
+        ledger = LedgerReader(postgres.dsn, config.ledger_queries(), folder.ledger)
+        stack.push_async_callback(ledger.close)
+        stand = Stand(
+            config=config, folder=folder, journal=journal, postgres=postgres, dsn=postgres.dsn,
+            wire=wire, witness=witness,
+            provider=WitnessClient(f"http://{HOST}:{witness.port}", token), place=place,
+            environments=place, ledger=ledger, targets={}, send=sender(folder, journal, secret,
+            next_secret), secret=secret, next_secret=next_secret,
+        )  # fmt: skip
+        watch(f"starting {replicas} replicas of {config.service.name}")
+        await start_replicas(stand, place, witness.port, plan.strategy, replicas)
+        await ledger.snapshot("sample")  # a wrong query is found before any traffic
+        note(
+            folder,
+            postgres={"provider": postgres.provider, "version": postgres.version,
+                      **postgres.settings},
+            replicas=replicas,
+        )  # fmt: skip
+        yield stand
+
+
+def sender(folder: RunFolder, journal: Journal, secret: str, next_secret: str) -> SendSwarm:
+    """Starts Locust as a process of this machine."""
+
+    async def send(swarm: SwarmPlan) -> RunningSwarm:
+        running = await Swarm.start(
+            swarm, secret=secret, next_secret=next_secret, log=folder.logs / "locust.log",
+            environment={RUN_VARIABLE: journal.owner},
+        )  # fmt: skip
+        journal.spawned("locust", running.pid)
+        return running
+
+    return send
+
+
+async def start_wire(
+    stack: AsyncExitStack, postgres: Postgres, folder: RunFolder, journal: Journal, token: str
+) -> Child:
+    """The wire in its own process, in front of the run's Postgres."""
+    child = await spawn(
+        "wire", "cluster.wire",
+        ("--upstream", f"{postgres.host}:{postgres.port}", "--control-port", "0",
+         "--file", str(folder.wire)),
+        environment={"ONCEPROOF_TOKEN": token},
+        journal=journal, log_folder=folder.logs,
+    )  # fmt: skip
+    stack.push_async_callback(child.stop)
+    return child
+
+
+async def start_witness(
+    stack: AsyncExitStack, folder: RunFolder, journal: Journal, token: str, provider: str
+) -> Child:
+    """The witness in its own process, with a store of its own."""
+    child = await spawn(
+        "witness", "cluster.witness",
+        ("--port", "0", "--file", str(folder.witness), "--keys", provider),
+        environment={"ONCEPROOF_TOKEN": token},
+        journal=journal, log_folder=folder.logs,
+    )  # fmt: skip
+    stack.push_async_callback(child.stop)
+    return child
+
+
+async def start_replicas(
+    stand: Stand, place: Processes, witness_port: int, strategy: str, replicas: int
+) -> None:
+    """All web replicas and one of each other role, each with a wire port of its own."""
+    service = stand.config.service
+    names = [("web", f"web-{index}") for index in range(replicas)]
+    names += [(role, f"{role}-0") for role in service.roles if role != "web"]
+    specs = []
+    for role, name in names:
+        port = free_port() if role == "web" else 0
+        wire_port = await stand.wire.open_port(name)
+        environment = {
+            service.database_from: through(stand.dsn, wire_port),
+            service.secret_from: stand.next_secret or stand.secret,
+            service.port_from: str(port),
+            "HOST": HOST,
+        }
+        if service.previous_secret_from and stand.next_secret:
+            environment[service.previous_secret_from] = stand.secret
+        if service.strategy_from:
+            environment[service.strategy_from] = strategy
+        if service.provider_from:
+            environment[service.provider_from] = f"http://{HOST}:{witness_port}/shipments"
+        url = f"http://{HOST}:{port}" if role == "web" else ""
+        specs.append(
+            ProcessSpec(
+                name=name, role=role, command=stand.config.command(role), url=url,
+                environment=stand.config.environment(environment),
+                folder=stand.config.folder,
+                ready_path=service.ready if role == "web" else "",
+            )
+        )  # fmt: skip
+        if role == "web":
+            stand.targets[name] = url
+    await asyncio.gather(*(place.start(spec) for spec in specs))
+
+
+def through(dsn: str, port: int) -> str:
+    """The same database, by way of the wire's port."""
+    parts = urlsplit(dsn)
+    user = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{user}@{HOST}:{port}" if user else f"{HOST}:{port}"))
