@@ -36,42 +36,13 @@ from cluster.foreign import allowed
 from cluster.journal import RUN_VARIABLE, Journal
 from cluster.ports import free_port
 from cluster.postgres_binaries import Binaries, find_binaries
+from cluster.postgres_settings import REPORTED, configuration
 from cluster.postgres_template import SUPERUSER, copy_template, data_parent, release_shared_memory
 from results.errors import ClusterError
 
 _DATABASE = "postgres"  # initdb's own: as fresh as the cluster, and it costs no CREATE DATABASE
 
-_CONFIGURATION = {
-    "listen_addresses": "'127.0.0.1'",
-    "unix_socket_directories": "''",
-    "fsync": "on",
-    "full_page_writes": "on",
-    "synchronous_commit": "on",
-    "max_connections": "200",
-    "deadlock_timeout": "200ms",
-    "dynamic_shared_memory_type": "mmap",  # in the data folder: nothing stays in /dev/shm
-    "log_line_prefix": "'%m [%p] %a %x '",
-    "log_min_messages": "log",  # errors name values: "invalid input syntax for …"
-    "log_min_error_statement": "panic",
-    "log_error_verbosity": "terse",  # no DETAIL, CONTEXT, QUERY
-    "log_parameter_max_length": "0",
-    "log_parameter_max_length_on_error": "0",
-    "log_lock_waits": "on",
-    "timezone": "'UTC'",
-}
-_REPORTED = (
-    "server_version",
-    "fsync",
-    "full_page_writes",
-    "synchronous_commit",
-    "max_connections",
-    "deadlock_timeout",
-    "client_connection_check_interval",
-    "idle_in_transaction_session_timeout",
-    "default_transaction_isolation",
-    "autovacuum",
-    "shared_buffers",
-)
+_CONNECTIONS_MAX = 200
 _START_SECONDS = 30.0
 _STOP_SECONDS = 8.0
 _CLOSE_SECONDS = 5.0
@@ -234,7 +205,7 @@ class Postgres:
             rows = await connection.fetch(
                 "SELECT name, current_setting(name) AS value FROM pg_settings"
                 " WHERE name = ANY($1::text[])",
-                list(_REPORTED),
+                list(REPORTED),
             )
         finally:
             await connection.close(timeout=_CLOSE_SECONDS)
@@ -255,8 +226,8 @@ def _launch(
     binaries: Binaries, owner: str, data: Path, log: Path, port: int
 ) -> subprocess.Popen[bytes]:
     """Write the configuration and start the server in a session of its own."""
-    lines = [f"{name} = {value}" for name, value in (_CONFIGURATION | {"port": port}).items()]
-    (data / "postgresql.auto.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = configuration(listen="127.0.0.1", port=port, connections_max=_CONNECTIONS_MAX)
+    (data / "postgresql.auto.conf").write_text(text, encoding="utf-8")
     with log.open("ab") as output:
         return subprocess.Popen(
             binaries.command("postgres", "-D", str(data)),
