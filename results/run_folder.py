@@ -27,6 +27,7 @@ from results.records import (
     Completion,
     ConnectionTrace,
     Created,
+    Deployed,
     FaultRecord,
     GeneratorEnd,
     HoldTrace,
@@ -39,12 +40,13 @@ from results.records import (
     Snapshot,
     Spawned,
     StatementTrace,
+    Undeployed,
 )
 
 HISTORY = Intent | Completion | GeneratorEnd
 WITNESS = ProviderCall | ProviderReply
 WIRE = StatementTrace | ConnectionTrace | HoldTrace
-JOURNAL = Spawned | Created | FaultRecord
+JOURNAL = Spawned | Created | Deployed | Undeployed | FaultRecord
 SMALL = frozenset(
     {"manifest.json", "verdict.json", "measures.json", "summary.md", "report.html", "junit.xml",
      "journal.jsonl", "charts"}

@@ -1,9 +1,11 @@
 """Replicas that are pods: the `Place` of a cluster.
 
-A replica is a pod, an incarnation is a container of it. After a crash the kubelet starts the
-container again, the first time at once, then after 10 s, 20 s, 40 s: so a pod that has been
-restarted before is deleted as soon as its end is written down, and its Deployment makes another.
-That one has another name: the next incarnation of a replica may be a new pod.
+A replica is a pod, an incarnation is a container of it. It is called by its role and the last part
+of its pod's name (`web-x7k2p`), so that a name tells the role, as everywhere.
+
+After a crash the kubelet starts the container again, the first time at once, then after 10 s,
+20 s, 40 s: so a pod that has been restarted before is deleted as soon as its end is written down,
+and its Deployment makes another. The next incarnation of a replica may thus be a new pod.
 
 Limits: `freeze` needs a shared PID namespace; a frozen pod that its kubelet finds unhealthy is
 restarted, which its liveness probe should not do within a minute.
@@ -58,25 +60,25 @@ class Pods:
 
     async def freeze(self, replica: Replica) -> None:
         """SIGSTOP this container's process."""
-        self._current(replica)
+        pod = self._current(replica)
         try:
-            await send_signal(self.gateway, replica.name, CONTAINER, "STOP")
+            await send_signal(self.gateway, pod["metadata"]["name"], CONTAINER, "STOP")
         except ClusterError as error:
             raise ClusterError(f"freeze: unavailable: {error}") from None
 
     async def thaw(self, replica: Replica) -> None:
         """SIGCONT; harmless when it was not frozen or has ended since."""
-        if replica.name in self.watch.now:
-            await send_signal(self.gateway, replica.name, CONTAINER, "CONT")
+        if (pod := self._now(replica)) is not None:
+            await send_signal(self.gateway, pod["metadata"]["name"], CONTAINER, "CONT")
 
     async def stop(self, replica: Replica) -> None:
         """Delete the pod, as a rollout does, and wait for its end."""
         pod = self._current(replica)
-        uid = pod["metadata"]["uid"]
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
         self._before[replica.identity] = set(self.watch.now)
-        if not await self.gateway.delete("Pod", replica.name, uid=uid):
+        if not await self.gateway.delete("Pod", name, uid=uid):
             raise ClusterError(f"{replica.name} is not the pod that it was: ask again")
-        await self.watch.until(lambda: replica.name not in self.watch.now or None, STOP_SECONDS)
+        await self.watch.until(lambda: name not in self.watch.now or None, STOP_SECONDS)
 
     async def death(self, replica: Replica, *, timeout_seconds: float) -> Death:
         """How this container ended; ClusterError when it has not within the deadline."""
@@ -87,15 +89,16 @@ class Pods:
         pod, end = found
         at_ns = time.monotonic_ns()
         facts = {
-            "pod_uid": pod["metadata"]["uid"], "reason": end.get("reason", ""),
-            "finished_at": end.get("finishedAt", ""), "node": pod["spec"].get("nodeName", ""),
+            "pod": pod["metadata"]["name"], "pod_uid": pod["metadata"]["uid"],
+            "node": pod["spec"].get("nodeName", ""), "reason": end.get("reason", ""),
+            "finished_at": end.get("finishedAt", ""),
         }  # fmt: skip
         doubts = []
         if end.get("reason") == "OOMKilled":
             doubts.append("reason: the kernel killed it for its memory")
         if struck := self._struck.get(replica.identity):
             doubts += late(struck, facts["finished_at"])
-            doubts += await self._killed_by_kubelet(replica)
+            doubts += await self._killed_by_kubelet(facts["pod"])
         return Death(
             replica=replica.name, identity=replica.identity, exit_code=end["exitCode"],
             signal=None, at_ns=at_ns, facts=facts, doubts=tuple(doubts),
@@ -104,22 +107,27 @@ class Pods:
     async def recovered(self, replica: Replica, *, timeout_seconds: float) -> Replica:
         """The next incarnation, once it is ready: this pod's next container, or a new pod."""
         deadline = time.monotonic() + timeout_seconds
-        pod = self.watch.now.get(replica.name)
+        pod = self._now(replica)
         if pod is not None and replica.restarts > 0 and "deletionTimestamp" not in pod["metadata"]:
-            await self.gateway.delete("Pod", replica.name, uid=pod["metadata"]["uid"])
+            name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+            await self.gateway.delete("Pod", name, uid=uid)
         found = await self.watch.until(lambda: self._next(replica), deadline - time.monotonic())
         if found is None:
             raise ClusterError(
                 f"{replica.name} was not ready again within {timeout_seconds:.0f} s: "
                 f"`kubectl describe pod -n {self.gateway.namespace}` tells why"
             )
-        self._claimed.add(found.name)
         return found
 
     # ------------------------------------------------------------------ looking
 
+    def _now(self, replica: Replica) -> Manifest | None:
+        """Its pod, as long as it is there."""
+        pods = self.watch.now.values()
+        return next((pod for pod in pods if replica_name(pod) == replica.name), None)
+
     def _current(self, replica: Replica) -> Manifest:
-        pod = self.watch.now.get(replica.name)
+        pod = self._now(replica)
         if pod is None or replica_of(pod).identity != replica.identity:
             raise ClusterError(
                 f"{replica.name} ({replica.identity}) is not the container that runs now: "
@@ -128,15 +136,17 @@ class Pods:
         return pod
 
     def _end(self, replica: Replica) -> tuple[Manifest, dict[str, Any]] | None:
-        pod = self.watch.now.get(replica.name) or self.watch.gone.get(replica.name)
-        for end in terminations(pod, CONTAINER) if pod else ():
-            if f"container:{end.get('containerID', '')}" == replica.identity:
-                assert pod is not None
-                return pod, end
+        for pods in (self.watch.now, self.watch.gone):
+            for pod in pods.values():
+                if replica_name(pod) != replica.name:
+                    continue
+                for end in terminations(pod, CONTAINER):
+                    if f"container:{end.get('containerID', '')}" == replica.identity:
+                        return pod, end
         return None
 
     def _next(self, replica: Replica) -> Replica | None:
-        own = self.watch.now.get(replica.name)
+        own = self._now(replica)
         if own is not None and is_ready(own):
             now = replica_of(own)
             if now.identity != replica.identity:
@@ -147,16 +157,17 @@ class Pods:
         for name in self.watch.now.keys() - older - self._claimed:
             now = replica_of(self.watch.now[name])
             if now.role == replica.role and now.ready:
+                self._claimed.add(name)
                 return now
         return None
 
-    async def _killed_by_kubelet(self, replica: Replica) -> list[str]:
+    async def _killed_by_kubelet(self, pod: str) -> list[str]:
         events, _ = await self.gateway.list("Event")
         return [
             f"killed: by the kubelet, too: {event.get('message', '')[:100]}"
             for event in events
             if event.get("reason") == "Killing"
-            and event.get("involvedObject", {}).get("name") == replica.name
+            and event.get("involvedObject", {}).get("name") == pod
             and "probe" in event.get("message", "")
         ]
 
@@ -167,12 +178,18 @@ def is_replica(metadata: dict[str, Any]) -> bool:
     return ROLE in labels and HARNESS not in labels
 
 
+def replica_name(pod: Manifest) -> str:
+    """What a pod's replica is called: its role, and the last part of the pod's name."""
+    role = pod["metadata"].get("labels", {}).get(ROLE, "")
+    return f"{role}-{pod['metadata']['name'].rpartition('-')[2]}"
+
+
 def replica_of(pod: Manifest) -> Replica:
     """A pod as the rest of the harness sees it."""
     status = status_of(pod, CONTAINER)
     running = "running" in status.get("state", {})
     return Replica(
-        name=pod["metadata"]["name"],
+        name=replica_name(pod),
         role=pod["metadata"]["labels"].get(ROLE, ""),
         identity=f"container:{status.get('containerID', '')}",
         url="",

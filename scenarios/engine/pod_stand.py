@@ -27,7 +27,7 @@ from cluster.kube.installation import Installation
 from cluster.kube.kinds import Manifest
 from cluster.kube.mirror import Mirror
 from cluster.kube.part import PodPart, PodPostgres
-from cluster.kube.pods import CONTAINER, ROLE, Pods, is_replica
+from cluster.kube.pods import CONTAINER, ROLE, Pods, is_replica, replica_name
 from cluster.kube.rungs import prove
 from cluster.kube.tunnel import Tunnel
 from cluster.kube.watch import PodWatch, is_ready, stuck
@@ -54,13 +54,14 @@ class Naming:
     """Tells the wire which address is which pod, as soon as a pod has one."""
 
     heard: "asyncio.Queue[tuple[str, str | None]]" = field(default_factory=asyncio.Queue)
-    _owners: dict[str, str] = field(default_factory=dict)  # address -> pod
+    _owners: dict[str, str] = field(default_factory=dict)  # address -> replica
 
     def see(self, pod: Manifest, gone: bool) -> None:
         """A pod has changed, or gone."""
-        name, address = pod["metadata"]["name"], pod.get("status", {}).get("podIP")
+        address = pod.get("status", {}).get("podIP")
         if not address or not is_replica(pod["metadata"]):
             return
+        name = replica_name(pod)
         if gone:
             if self._owners.get(address) == name:
                 del self._owners[address]
