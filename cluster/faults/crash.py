@@ -19,6 +19,7 @@ before the kill would not do: by then it may be over. A handler of one statement
 counted: nobody can tell whether its implicit transaction was still open.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -89,11 +90,17 @@ class Crash:
         )
 
     async def evidence(self) -> Evidence:
-        """Wait for the death, release what is held, and ask Postgres what became of it."""
-        death = await self._death()
+        """Release what is held once the victim's end is seen, and ask Postgres what became of it.
+
+        The wire sees the end first: a cluster tells of a death a second or two later, and a hold
+        must not outlast the sender's patience. Only both together are a proof.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._death())
+            if self.aim is not None:
+                ended = await self._connection_end(self.aim.park)
+                await self._release(self.aim.park, ended=ended)
         if self.aim is not None:
-            await self._connection_end(self.aim.park)
-            await self._release(self.aim.park, death)
             await self._fate(self.aim)
         elif self._open is not None:
             await self._landed(self._open)
@@ -179,26 +186,28 @@ class Crash:
             self._missing.append(f"signal 9: it ended by {death.signal or death.exit_code}")
         return death
 
-    async def _connection_end(self, park: Park) -> None:
+    async def _connection_end(self, park: Park) -> bool:
+        """Whether the victim's side of the connection ended, and after the kill."""
         if self.context.wire is None:
             self._missing.append("eof: there is no wire")
-            return
+            return False
         try:
             end = await self.context.wire.wait_end(
                 park.replica, park.connection, timeout_seconds=_PROOF_SECONDS
             )
         except (OnceproofError, OSError, TimeoutError) as error:
             self._missing.append(f"eof: {error}")
-            return
+            return False
         self._facts["eof_ns"] = end and end.at_ns
         if end is None:
             self._missing.append("eof: the wire did not see the victim's connection end")
         elif end.at_ns < self._killed_ns:
             self._missing.append("eof: the victim's connection had ended before the kill")
+        return end is not None and end.at_ns >= self._killed_ns
 
-    async def _release(self, park: Park, death: Death | None) -> None:
+    async def _release(self, park: Park, *, ended: bool) -> None:
         action = _RELEASE[self.point]
-        if death is None:
+        if not ended:
             # Not dead for all we know: passing on would be another fault than the one named.
             action = "drop"
         if self.context.wire is None:

@@ -9,13 +9,13 @@ was killed.
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from cluster.journal import Journal
 from cluster.kube.gateway import ApiError, Gateway
-from cluster.kube.kinds import KINDS, Manifest, name_of, path_of
-from cluster.kube.manifests import CHAOS, NAME, OWN_KINDS, label
+from cluster.kube.kinds import KINDS, Manifest, name_of
+from cluster.kube.manifests import CHAOS, NAME, OWN_KINDS, RUN, label
 from results.errors import ClusterError, ConfigError
 from results.records import Deployed, Undeployed
 
@@ -86,9 +86,7 @@ class Installation:
         taken = [
             name_of(mine)
             for mine, found in zip(wanted, present, strict=True)
-            if found
-            and not found["metadata"].get("labels", {}).items()
-            >= {k: v for k, v in mine["metadata"]["labels"].items() if k.endswith("/run")}.items()
+            if found and found["metadata"].get("labels", {}).get(RUN) != self.run
         ]
         if taken:
             raise ConfigError(
@@ -105,46 +103,59 @@ class Installation:
 
 async def remove_run(gateway: Gateway, run: str, *, made_namespace: bool) -> list[str]:
     """Delete everything that carries a run's label; the names. ClusterError if something stays."""
-    if made_namespace:
-        namespace = gateway.namespace
-        await gateway.delete("Namespace", namespace)
-        await wait_gone(gateway, [path_of("Namespace", "", namespace)], NAMESPACE_SECONDS)
-        return [f"Namespace {namespace}"]
-    selector = f"onceproof.dev/run={run}"
+    selector = f"{RUN}={run}"
     removed: list[str] = []
-    for kind in OWN_KINDS:  # pods last, and the lease when nothing is left
+    for kind in OWN_KINDS:
+        if kind == "Pod":
+            removed += await remove_pods(gateway, selector)
+            continue
         objects, _ = await gateway.list(kind, selector)
         for found in objects:
-            name = found["metadata"]["name"]
-            await gateway.delete(kind, name, uid=found["metadata"]["uid"])
-            removed.append(f"{kind} {name}")
-        if kind == "Pod":
-            paths = [path_of(kind, gateway.namespace, one["metadata"]["name"]) for one in objects]
-            await wait_gone(gateway, paths, REMOVE_SECONDS)
+            await gateway.delete(kind, found["metadata"]["name"], uid=found["metadata"]["uid"])
+            removed.append(name_of({"kind": kind, **found}))
+    if made_namespace:
+        await gateway.delete("Namespace", gateway.namespace)
+        await wait_until(
+            lambda: is_gone(gateway, "Namespace", gateway.namespace), NAMESPACE_SECONDS,
+            f"The namespace {gateway.namespace}",
+        )  # fmt: skip
+        removed.append(f"Namespace {gateway.namespace}")
     return removed
 
 
-async def wait_gone(gateway: Gateway, paths: list[str], seconds: float) -> None:
-    """Wait until nothing is at these paths any more."""
+async def remove_pods(gateway: Gateway, selector: str) -> list[str]:
+    """Delete pods, and those that their controllers made in the last moment, without waiting
+    for them to drain: nothing of theirs is needed any more."""
+    removed: set[str] = set()
+
+    async def none_left() -> bool:
+        pods, _ = await gateway.list("Pod", selector)
+        for pod in pods:
+            metadata = pod["metadata"]
+            if metadata["name"] not in removed:
+                await gateway.delete("Pod", metadata["name"], uid=metadata["uid"], grace_seconds=1)
+                removed.add(metadata["name"])
+        return not pods
+
+    await wait_until(none_left, REMOVE_SECONDS, f"The pods with the label {selector}")
+    return [f"Pod {name}" for name in sorted(removed)]
+
+
+async def is_gone(gateway: Gateway, kind: str, name: str) -> bool:
+    """Whether there is no such object."""
+    return await gateway.get(kind, name) is None
+
+
+async def wait_until(condition: Callable[[], Awaitable[bool]], seconds: float, what: str) -> None:
+    """Ask again and again; ClusterError when something has not gone by the deadline."""
     deadline = time.monotonic() + seconds
-    left = list(paths)
-    while left:
-        still = []
-        for path in left:
-            try:
-                await gateway.call("GET", path)
-                still.append(path)
-            except ApiError as error:
-                if error.status != 404:
-                    raise
-        left = still
-        if left and time.monotonic() >= deadline:
+    while not await condition():
+        if time.monotonic() >= deadline:
             raise ClusterError(
-                f"{', '.join(left)} did not go within {seconds:.0f} s: `kubectl get` tells what "
-                "holds it (a finalizer?). Then `onceproof heal` again."
+                f"{what} did not go within {seconds:.0f} s: `kubectl describe` tells what holds "
+                "it (a finalizer?). Then `onceproof heal`."
             )
-        if left:
-            await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def refuse_reserved(namespace: str) -> None:

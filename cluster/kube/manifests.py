@@ -21,11 +21,11 @@ CHAOS = "onceproof.dev/chaos"
 SERVICE = "payment-processor"
 NAME = "onceproof"  # of the Secret, the ConfigMap and the Lease
 OWN_KINDS = (
-    "NetworkPolicy", "Secret", "ConfigMap", "Service", "ServiceAccount", "Role", "RoleBinding",
-    "PodDisruptionBudget", "HorizontalPodAutoscaler", "Job", "StatefulSet", "Deployment", "Pod",
+    "Deployment", "StatefulSet", "Job", "Pod", "NetworkPolicy", "Secret", "ConfigMap", "Service",
+    "ServiceAccount", "Role", "RoleBinding", "PodDisruptionBudget", "HorizontalPodAutoscaler",
     "Lease",
 )  # fmt: skip
-"""What a run may create in a namespace, and therefore what is deleted by its label."""
+"""What a run may create in a namespace: deleted by its label, in this order."""
 
 
 def load(folder: Path) -> list[Manifest]:
