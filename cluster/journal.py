@@ -19,7 +19,8 @@ import msgspec
 import psutil
 
 from results.errors import HarnessError
-from results.records import Created, Deployed, Evidence, FaultRecord, Spawned, Stage, Undeployed
+from results.footprint import Created, Deployed, Spawned, Undeployed
+from results.records import Evidence, FaultRecord, Stage
 
 RUN_VARIABLE = "ONCEPROOF_RUN"
 """Every process of a run carries the path of its run folder in this environment variable.

@@ -21,7 +21,8 @@ import psutil
 
 from cluster.journal import read_journal
 from results.errors import ClusterError
-from results.records import Resources, Spawned
+from results.footprint import Spawned
+from results.records import Resources
 
 DATABASE = """
     SELECT pg_database_size(current_database()) AS bytes,
