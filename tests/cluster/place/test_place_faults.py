@@ -1,7 +1,6 @@
 """Faults on real processes and a real Postgres; the wire is played by the test.
 
-The child holds its transaction open by itself: a dropped COMMIT is one that is never sent. What the
-played wire does not do must show as a missing proof.
+A dropped COMMIT is one the child never sends; what the played wire leaves out is a missing proof.
 """
 
 import asyncio
