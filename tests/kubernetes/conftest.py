@@ -38,14 +38,32 @@ class Cluster:
     namespace: str = ""
 
     def kubectl(self, *arguments: str, stdin: str = "", seconds: float = 60) -> str:
-        """Run kubectl in the namespace; what it says, both streams. AssertionError if it fails."""
+        """Run kubectl in the namespace and return its output; AssertionError if it fails."""
+        return self.run(*arguments, stdin=stdin, seconds=seconds).stdout
+
+    def run(
+        self, *arguments: str, stdin: str = "", seconds: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """The same, with both streams apart."""
         where = ["--namespace", self.namespace] if self.namespace else []
         done = subprocess.run(
             ["kubectl", *where, *arguments],
             input=stdin, capture_output=True, text=True, timeout=seconds,
         )  # fmt: skip
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}"
-        return done.stdout + done.stderr
+        return done
+
+    def read(self, pod: str, *command: str, stdin: str = "") -> str:
+        """What a command in a pod says; only for one that may run twice.
+
+        kubectl throws away what comes before it has set its streams up ("Unknown stream id").
+        """
+        how = ["--stdin"] if stdin else []
+        for _ in range(5):
+            done = self.run("exec", *how, pod, "--", *command, stdin=stdin)
+            if "Unknown stream id" not in done.stderr:
+                return done.stdout
+        raise AssertionError(f"{pod}: kubectl lost the answer of {command} five times")
 
 
 @cache
