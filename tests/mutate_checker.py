@@ -1,11 +1,11 @@
 """Prove the prover: break each judge in every small way, and see that its tests notice.
 
-`python -m tests.mutate_checker [NAME ...]` takes the anomalies and what they are made of (or the
-modules named), and one after the other negates each comparison, drops each yield, each guard, each
-condition of a comprehension, each part of an `and` or `or` and each need of a `needs.first`. A
-mutant is killed when the unit tests of `results` fail with it (or hang). Exit status 1 if one
-survives: then a test is missing, or the line does nothing. The checkout is not touched: mutants
-live in copies of it.
+`python -m tests.mutate_checker [NAME ...]` takes the anomalies, what they are made of, the coverage
+and the doubts (or the modules named), and one after the other negates each comparison, drops each
+yield, each guard, each condition of a comprehension, each part of an `and` or `or` and each need of
+a `needs.first`. A mutant is killed when the unit tests of `results` fail with it (or hang). Exit
+status 1 if one survives: then a test is missing, or the line does nothing. The checkout is not
+touched: mutants live in copies of it.
 """
 
 import ast
@@ -23,11 +23,19 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 WITHOUT_PREDICATE = {"__init__.py", "catalogue.py"}
-BESIDE = ("results/causes.py", "results/health.py", "results/naming.py")
+BESIDE = ("results/causes.py", "results/health.py", "results/naming.py", "results/overlap.py",
+          "results/coverage.py", "results/doubts.py")  # fmt: skip
 TESTS = "tests/unit/results"
 TIMEOUT_SECONDS = 300
 LEAVES = (ast.Continue, ast.Break, ast.Return)
-QUICK = ("near_misses", "not_judged", "health", "two_shops")  # most mutants die here
+QUICK = (
+    "coverage_figures",
+    "near_misses",
+    "verdict_unknown",
+    "not_judged",
+    "health",
+    "two_shops",
+)  # most mutants die here
 
 
 class Mutant(NamedTuple):
