@@ -1,6 +1,8 @@
 """The ledger's reader on a real database, by the SELECTs of a service that keeps an inbox."""
 
+import gc
 import random
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -194,4 +196,31 @@ async def test_a_look_that_failed_hides_no_change(
         (1, "paid", False),
         (3, None, True),
     ]
+    await reader.close()
+
+
+async def test_a_look_at_many_orders_needs_little_more_memory_than_at_few(
+    database: Any, postgres: Postgres, tmp_path: Path
+) -> None:
+    """What a look takes while it lasts, of 20,000 orders that are as they were but for one."""
+    orders = 20_000
+    reader = LedgerReader(postgres.dsn, QUERIES, tmp_path / "ledger.jsonl")
+    await database.execute(
+        f"INSERT INTO orders SELECT 'a', 910000000000000000 + n, 'paid'"
+        f" FROM generate_series(1, {orders}) AS n;"
+        f"INSERT INTO outbox SELECT n, 'a', 910000000000000000 + n, n || repeat('k', 40), true"
+        f" FROM generate_series(1, {orders}) AS n"
+    )
+    assert len((await reader.snapshot("sample")).orders) == orders
+    assert await reader.settled()
+    await database.execute("UPDATE outbox SET sent = false WHERE id = 7")
+    gc.collect()
+    tracemalloc.start()
+    try:
+        assert not await reader.settled()
+        now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert now / orders < 20
+    assert peak / orders < 120
     await reader.close()
