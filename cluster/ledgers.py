@@ -16,6 +16,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,15 @@ COLUMNS = {
     "stock": ("sku", "initial", "remaining"),
 }
 
+# What asyncpg says of a database that is gone; the third is its word for a statement that met the
+# closing of its own connection.
+GONE = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+)
+
 ACTIVITY = """
     SELECT count(*) FILTER (WHERE xact_start < clock_timestamp() - interval '250 ms') AS open,
            count(*) FILTER (WHERE wait_event_type = 'Lock') AS waiting
@@ -56,7 +66,6 @@ class LedgerReader:
         self._file = file
         self._digests = OrderDigests()
         self._unsettled: set[Order] = set()  # not sent, or in the inbox
-        self._shops: dict[str, str] = {}
         self._checked: set[str] = set()
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection[Any] | None = None
@@ -74,7 +83,7 @@ class LedgerReader:
                     f"The ledger could not be read within {timeout_seconds:.0f} s. Look for locks "
                     "in the service's database, or for a slow query in [ledger]."
                 ) from None
-            except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+            except GONE as error:
                 raise ClusterError(
                     f"The ledger could not be read, for the database does not answer: {error}. "
                     "Look into logs/postgres.log of the run."
@@ -125,18 +134,29 @@ class LedgerReader:
                 raise ClusterError(f"The ledger query {name!r} returned over {ROWS_MAX} rows.")
             yield rows
 
-    async def _read(self, reason: str) -> Snapshot:
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """The reader's connection; another one after anything went wrong on it."""
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
                 self._dsn, timeout=5, server_settings={"application_name": "onceproof-ledger"}
             )
-        begun_ns = time.monotonic_ns()
-        activity = await self._connection.fetchrow(ACTIVITY)
-        async with self._connection.transaction(isolation="repeatable_read", readonly=True):
-            stock = await self._digest(self._connection)
-            changed = self._digests.changed()
-            orders = await self._collect(self._connection, changed) if changed else {}
-        ended_ns = time.monotonic_ns()
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.terminate()
+            self._connection = None
+            raise
+
+    async def _read(self, reason: str) -> Snapshot:
+        async with self._connected() as connection:
+            begun_ns = time.monotonic_ns()
+            activity = await connection.fetchrow(ACTIVITY)
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                stock = await self._digest(connection)
+                changed = self._digests.changed()
+                orders = await self._collect(connection, changed) if changed else {}
+            ended_ns = time.monotonic_ns()
         self._digests.keep()
         self._unsettled -= changed
         self._unsettled |= {key for key, state in orders.items() if not settled(state)}
@@ -165,9 +185,7 @@ class LedgerReader:
                     continue
                 told = COLUMNS[name][2:]
                 for row in rows:
-                    self._digests.add(
-                        self._order_of(row), (name, *(row[column] for column in told))
-                    )
+                    self._digests.add(order_of(row), (name, *(row[column] for column in told)))
         return tuple(stock)
 
     async def _collect(
@@ -179,11 +197,6 @@ class LedgerReader:
             async for rows in self._stream(connection, name):
                 kept[name] += (row for row in rows if order_of(row) in wanted)
         return group_by_order(kept)
-
-    def _order_of(self, row: Any) -> Order:
-        """Which order a row is of, with one string for all orders of a shop."""
-        shop, order_id = order_of(row)
-        return self._shops.setdefault(shop, shop), order_id
 
 
 def settled(state: OrderState) -> bool:

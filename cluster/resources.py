@@ -20,6 +20,7 @@ import asyncpg
 import psutil
 
 from cluster.journal import read_journal
+from cluster.ledgers import GONE
 from results.errors import ClusterError
 from results.records import Resources, Spawned
 
@@ -45,7 +46,7 @@ class ResourceMeter:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 database = await self._database()
-        except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        except (*GONE, TimeoutError, asyncpg.PostgresError) as error:
             raise ClusterError(f"The database was not asked for its size: {error}.") from None
         memory, files = await asyncio.to_thread(self._processes)
         written = await asyncio.to_thread(folder_bytes, self._folder)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.journal import RUN_VARIABLE
+from cluster.number_map import NumberMap
 from loadtests.schedule import EXTENSION_MAX
 from loadtests.shopify import RETRIES
 from loadtests.swarm import Swarm, SwarmPlan
@@ -27,7 +28,7 @@ class Traffic:
     history: Path
     faults_open: Path  # while this file is there the traffic does not end
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    _paid: set[str] = field(default_factory=set)
+    _paid: NumberMap = field(default_factory=NumberMap)  # order ids
     _read_bytes: dict[Path, int] = field(default_factory=dict)
 
     def announced(self, keys: Iterable[str]) -> bool:
@@ -44,12 +45,12 @@ class Traffic:
             self._read_bytes[file] = self._read_bytes.get(file, 0) + len(whole)
             for line in whole.splitlines():
                 if b'"topic":"orders/paid"' in line and (found := ORDER.search(line)):
-                    self._paid.add(found.group(1).decode())
-        return not self._paid.isdisjoint(keys)
+                    self._paid.setdefault(int(found.group(1)), 1)
+        return any(key.isdecimal() and int(key) in self._paid for key in keys)
 
     async def flows(self) -> None:
         """Wait for the first paid order, or for the traffic's end."""
-        while not self._paid and not self.ended.is_set():
+        while not len(self._paid) and not self.ended.is_set():
             self.announced(())
             await asyncio.sleep(0.02)
 

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from cluster.order_digests import Order, OrderDigests
 
 values = st.sampled_from([None, "None", True, False, -1, -2, 1, 0, "a", "b"])
-row = st.tuples(st.sampled_from(["s", "t"]), st.integers(1, 4), st.tuples(values, values))
+row = st.tuples(
+    st.sampled_from(["s", "a:1", ""]),
+    st.sampled_from([1, -1, -2, 10**30]),
+    st.tuples(values, values),
+)
 look = st.lists(row, max_size=12)
 
 
@@ -61,4 +65,4 @@ def test_what_is_kept_of_an_order_is_small() -> None:
     finally:
         tracemalloc.stop()
     assert changed == 0
-    assert kept / orders < 250
+    assert kept / orders < 120

@@ -1,5 +1,6 @@
 """The ledger's reader on a real database, by the SELECTs of a service that keeps an inbox."""
 
+import asyncio
 import gc
 import random
 import tracemalloc
@@ -223,4 +224,57 @@ async def test_a_look_at_many_orders_needs_little_more_memory_than_at_few(
         tracemalloc.stop()
     assert now / orders < 20
     assert peak / orders < 120
+    await reader.close()
+
+
+@pytest.mark.parametrize("read", [0, 2, 4_002])
+async def test_a_database_that_dies_during_a_look_is_a_cluster_error_and_the_next_one_looks_anew(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: int
+) -> None:
+    """It dies when some rows have been read: in the first query, or in a later one."""
+    rows = "SELECT 'a' AS shop, n AS order_id{more} FROM generate_series(1, 4000) AS n"
+    queries = {"orders": rows.format(more=", 'paid' AS status"), "inbox": rows.format(more="")}
+    reader = LedgerReader(postgres.dsn, queries, tmp_path / "ledger.jsonl")
+    seen, reached = 0, asyncio.Event()
+
+    def order_of(row: Any) -> Order:
+        nonlocal seen
+        seen += 1
+        if seen == read:
+            reached.set()
+        return row["shop"], row["order_id"]
+
+    with monkeypatch.context() as slowly:
+        slowly.setattr(ledgers, "ROWS_AT_ONCE", 1)
+        slowly.setattr(ledgers, "order_of", order_of)
+        look = asyncio.create_task(reader.snapshot("sample"))
+        if read:
+            await reached.wait()
+        await postgres.crash()
+        with pytest.raises(ClusterError, match="does not answer"):
+            await look
+    await postgres.restart()
+    assert len((await reader.snapshot("sample")).orders) == 4_000
+    await reader.close()
+
+
+@pytest.mark.parametrize("error", [OSError, asyncpg.InterfaceError, asyncpg.InternalClientError])
+async def test_whatever_the_driver_says_of_a_lost_connection_it_is_replaced(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    one = {"inbox": "SELECT 'a' AS shop, 1 AS order_id, pg_backend_pid()"}
+    reader = LedgerReader(postgres.dsn, one, tmp_path / "ledger.jsonl")
+
+    def order_of(row: Any) -> Order:
+        pids.append(row["pg_backend_pid"])
+        if len(pids) == 1:
+            raise error("cannot switch to state 12; another operation (2) is in progress")
+        return row["shop"], row["order_id"]
+
+    pids: list[int] = []
+    monkeypatch.setattr(ledgers, "order_of", order_of)
+    with pytest.raises(ClusterError, match="does not answer"):
+        await reader.snapshot("sample")
+    assert not await reader.settled()
+    assert len(set(pids)) == 2
     await reader.close()
