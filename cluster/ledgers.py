@@ -29,7 +29,7 @@ from results.errors import ClusterError, ConfigError
 from results.records import Fulfillment, Line, OrderState, Snapshot, StockLevel
 
 ROWS_MAX = 2_000_000
-ROWS_AT_ONCE = 2_000
+ROWS_AT_ONCE = 1_000
 COLUMNS = {
     "orders": ("shop", "order_id", "status"),
     "fulfillments": ("shop", "order_id", "id", "key", "sent"),

@@ -19,7 +19,7 @@ from typing import Any
 import asyncpg
 import psutil
 
-from cluster.journal import read_journal
+from cluster.journal import read_journal_from
 from cluster.ledgers import GONE
 from results.errors import ClusterError
 from results.records import Resources, Spawned
@@ -40,6 +40,8 @@ class ResourceMeter:
         self._dsn = dsn
         self._journal = journal
         self._folder = folder
+        self._running: list[Spawned] = []  # as far as the journal was read
+        self._read_bytes = 0
 
     async def look(self) -> Resources:
         """One look. ClusterError when the database does not answer."""
@@ -83,13 +85,15 @@ class ResourceMeter:
 
     def _listed(self) -> Iterator[tuple[str, psutil.Process]]:
         yield "runner", psutil.Process()
-        for record in read_journal(self._journal):
-            if not isinstance(record, Spawned):
-                continue
+        records, self._read_bytes = read_journal_from(self._journal, self._read_bytes)
+        self._running += (record for record in records if isinstance(record, Spawned))
+        running, self._running = self._running, []
+        for record in running:
             with contextlib.suppress(psutil.Error):
                 process = psutil.Process(record.pid)
                 if abs(process.create_time() - record.created_at_seconds) > 0.1:
                     continue  # the pid belongs to somebody else by now
+                self._running.append(record)
                 for one in (process, *process.children(recursive=True)):
                     yield record.name.partition("-")[0], one
 
