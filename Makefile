@@ -17,9 +17,14 @@ test-kubernetes: .venv/installed  ## those on a cluster: kubectl's current conte
 lint: .venv/installed  ## the part of the tests that reads the code instead of running it
 	.venv/bin/pytest tests/tidy
 
-nightly: .venv/installed  ## mutates the judges (each must be noticed); many random schedules
+# Called again, a matrix repeats what proved nothing; a cell that differs stays.
+SEEDS = .venv/bin/onceproof matrix --seeds 20 --providers honours \
+	--strategies article,for_update,insert_first --scenarios distinct_ids,row_absent
+
+nightly: .venv/installed  ## mutates the judges (each must be noticed); many schedules; many seeds
 	.venv/bin/python -m tests.mutate_checker
 	ONCEPROOF_SEEDS=100 .venv/bin/pytest tests/service/test_strategies_interleaved.py -k random
+	$(SEEDS) || $(SEEDS)
 
 clean:
 	rm -rf .venv results/runs

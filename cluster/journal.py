@@ -119,12 +119,18 @@ class Journal:
 
 def read_journal(path: Path) -> list[JournalRecord]:
     """All records up to the first torn or foreign line; an absent file has none."""
+    return read_journal_from(path, 0)[0]
+
+
+def read_journal_from(path: Path, at_bytes: int) -> tuple[list[JournalRecord], int]:
+    """The records from there on, up to such a line, and where the next one will begin."""
+    records: list[JournalRecord] = []
     try:
         with path.open("rb") as file:
+            file.seek(at_bytes)
             content = file.read(_READ_LIMIT_BYTES)
     except FileNotFoundError:
-        return []
-    records: list[JournalRecord] = []
+        return records, at_bytes
     for line in content.splitlines(keepends=True):
         if not line.endswith(b"\n"):
             break
@@ -132,7 +138,8 @@ def read_journal(path: Path) -> list[JournalRecord]:
             records.append(_decoder.decode(line))
         except (msgspec.DecodeError, UnicodeDecodeError):
             break
-    return records
+        at_bytes += len(line)
+    return records, at_bytes
 
 
 def created_at(pid: int) -> float:
