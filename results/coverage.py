@@ -16,6 +16,7 @@ from results.records import FaultRecord, Stage
 from results.transactions import Transaction, rows_written, transactions
 from results.verdict import Coverage, FaultCount
 
+AT_NO_POINT = ("blind", "polled")  # what such a crash hit is known afterwards only
 LOSES_ACKNOWLEDGEMENT = ("reply-lost", "commit-after-death")
 
 
@@ -32,11 +33,12 @@ def cover(bundle: Bundle, stuck: Collection[OrderKey] = ()) -> Coverage:
         for key, found in history.by_order.items()
         if (effects := bundle.effects.get(key))
     )
-    blind = [facts for point, facts in _evidenced(bundle, "crash") if point == "blind"]
+    blind = [facts for point, facts in _evidenced(bundle, "crash") if point in AT_NO_POINT]
     crashes = sum(
         count.evidenced
         for name, count in faults.items()
-        if name.startswith(("crash:", "oom:", "power-loss:")) and not name.endswith(":blind")
+        if name.startswith(("crash:", "oom:", "power-loss:"))
+        and name.partition(":")[2] not in AT_NO_POINT
     )
     blind_in_transaction = sum(facts.get("landed_in_transaction") is True for facts in blind)
     exposures = len(overlapping) + crashes + blind_in_transaction

@@ -12,7 +12,7 @@ no interval, so two runs of the same thing may differ by more than theirs.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -64,6 +64,33 @@ def ranks(count: int, share: float) -> tuple[int | None, int | None]:
         high -= 1
         above += chances[high - 1]
     return (low if low >= 1 else None), (high if high <= count else None)
+
+
+def share_interval(hits: int, count: int) -> tuple[float, float]:
+    """The exact 95 % interval of a share of which `hits` of `count` were seen (Clopper, Pearson).
+
+    Each end is the share at which what was seen, or more (less) of it, has a chance of 2.5 %.
+    """
+    tail = (1 - CONFIDENCE) / 2
+
+    def at_least(share: float) -> float:
+        return sum(_chance(count, share, below) for below in range(hits, count + 1))
+
+    def at_most(share: float) -> float:
+        return sum(_chance(count, share, below) for below in range(hits + 1))
+
+    low = 0.0 if hits == 0 else _root(lambda share: at_least(share) - tail)
+    high = 1.0 if hits == count else _root(lambda share: tail - at_most(share))
+    return low, high
+
+
+def _root(rising: Callable[[float], float]) -> float:
+    """Where a rising function of a share becomes 0, by halving."""
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
+    return (low + high) / 2
 
 
 def _chance(count: int, share: float, below: int) -> float:

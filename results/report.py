@@ -36,6 +36,7 @@ from results.wording import (
 TEMPLATES = Path(__file__).with_name("templates")
 CHARTS = {
     "timeline": "What was done to the service, and what came of its deliveries",
+    "kills": "Which ways to end a replica hit a transaction",
     "latency": "How long the answers took meanwhile",
     "heatmap": "Every answer: when, and how slow",
     "percentiles": "How slow the slowest were",

@@ -18,6 +18,7 @@ from cluster.faults.db_latency import DbLatency
 from cluster.faults.freeze import Freeze
 from cluster.faults.graceful import Graceful
 from cluster.faults.oom import Oom
+from cluster.faults.poll import polled
 from cluster.faults.power_loss import PowerLoss
 from cluster.faults.provider import ProviderFault
 from cluster.faults.rolling_restart import RollingRestart
@@ -41,6 +42,7 @@ __all__ = [
     "ProviderFault",
     "RollingRestart",
     "perform",
+    "polled",
     "take_aim",
 ]
 

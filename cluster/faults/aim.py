@@ -22,7 +22,13 @@ from cluster.wire.rules import Park
 from results.errors import ClusterError, OnceproofError
 
 CrashPoint = Literal[
-    "commit-dropped", "commit-after-death", "reply-lost", "in-transaction", "statement", "blind"
+    "commit-dropped",
+    "commit-after-death",
+    "reply-lost",
+    "in-transaction",
+    "statement",
+    "blind",
+    "polled",
 ]
 AT_COMMIT = ("commit-dropped", "commit-after-death", "reply-lost")
 _FATE_SECONDS = 3.0

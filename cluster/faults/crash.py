@@ -7,16 +7,12 @@
 | reply-lost | the COMMIT, then the answer to it | discarded | transaction committed, with a row |
 | in-transaction | any flight inside a transaction | dropped | aborted, or it had written nothing |
 | statement | the n-th step of a delivery, before it | dropped | the same |
-| blind | nothing | - | none is asked for; what it hit is counted, see below |
+| blind | nothing | - | none is asked for; what it hit is counted (`landing`) |
+| polled | nothing | - | the same; Postgres had shown a transaction just before (`poll`) |
 
 Every crash must show: ended by signal 9, that very incarnation, no later than two seconds after
 the signal. An aimed one also: the wire saw the victim's end of the connection after the kill, and
 the Postgres backend is gone.
-
-A blind one has landed in a transaction only if the wire saw a connection of its victim end after
-the kill, inside a transaction that had written rows and whose end nobody had asked for. A look
-before the kill would not do: by then it may be over. A handler of one statement is therefore never
-counted: nobody can tell whether its implicit transaction was still open.
 """
 
 import asyncio
@@ -27,6 +23,7 @@ from typing import Any, Literal
 from cluster.faults.aim import AT_COMMIT, Aim, CrashPoint
 from cluster.faults.backend import DATABASE_ERRORS, server
 from cluster.faults.context import FaultContext, Stages, park_detail
+from cluster.faults.landing import Landing
 from cluster.place import Death, Replica
 from cluster.wire.rules import Park
 from results.errors import ClusterError, OnceproofError
@@ -63,7 +60,7 @@ class Crash:
     kind: str = field(default="crash", init=False)
     victim: Replica | None = field(default=None, init=False)
     recovered: Replica | None = field(default=None, init=False)
-    _open: dict[int, int] | None = field(default=None, init=False)  # connection -> backend
+    _landing: Landing = field(default_factory=Landing, init=False)
     _facts: dict[str, Any] = field(default_factory=dict, init=False)
     _missing: list[str] = field(default_factory=list, init=False)
     _killed_ns: int = field(default=0, init=False)
@@ -102,8 +99,9 @@ class Crash:
                 await self._release(self.aim.park, ended=ended)
         if self.aim is not None:
             await self._fate(self.aim)
-        elif self._open is not None:
-            await self._landed(self._open)
+        else:
+            wire = self.context.wire
+            self._facts.update(await self._landing.tell(wire, self.replica, self._killed_ns))
         evidence = Evidence(facts=dict(self._facts), missing=tuple(self._missing))
         self._stages.note(Stage.EVIDENCE, evidence=evidence)
         return evidence
@@ -134,35 +132,8 @@ class Crash:
 
     async def _look_at_wire(self) -> None:
         """Which connections a blind kill may hit; what it did hit is only known afterwards."""
-        self._facts["landed_in_transaction"] = None
-        if self.context.wire is None:
-            return
-        try:
-            state = await self.context.wire.state()
-        except (OnceproofError, OSError, TimeoutError) as error:
-            self._facts["wire"] = str(error)
-            return
-        mine = [one for one in state.connections if one.replica == self.replica]
-        self._open = {one.connection: one.backend_pid for one in mine}
-
-    async def _landed(self, open_before: dict[int, int]) -> None:
-        """The wire's word for each end after the kill: in a transaction that had written?"""
-        wire = self.context.wire
-        assert wire is not None  # it told which were open
-        hit: list[int] = []
-        unseen = 0
-        deadline = time.monotonic() + _PROOF_SECONDS
-        for connection, backend_pid in open_before.items():
-            left = max(0.0, deadline - time.monotonic())
-            try:
-                end = await wire.wait_end(self.replica, connection, timeout_seconds=left)
-            except (OnceproofError, OSError, TimeoutError):
-                end = None
-            unseen += end is None
-            if end is not None and end.at_ns >= self._killed_ns and end.in_written_transaction:
-                hit.append(backend_pid)
-        self._facts["landed_in_transaction"] = True if hit else None if unseen else False
-        self._facts["backends_hit"] = hit
+        await self._landing.look(self.context.wire, self.replica)
+        self._facts.update(self._landing.facts)
 
     async def _death(self) -> Death | None:
         assert self.victim is not None  # perform() asks for evidence only after inject()

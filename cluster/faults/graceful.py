@@ -1,13 +1,15 @@
 """End a replica as a rollout does: SIGTERM, time to finish, exit status 0.
 
 Not a crash, and never called one: a good service loses nothing here. The proof is that it ended by
-itself with 0; one that had to be killed after its grace shows that it does not drain.
+itself with 0; one that had to be killed after its grace shows that it does not drain. Whether it
+ended a transaction is counted (`landing`): chaos tools call this a kill.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.faults.context import FaultContext, Stages
+from cluster.faults.landing import Landing
 from cluster.place import Replica
 from results.errors import ClusterError
 from results.records import Evidence, Stage
@@ -27,6 +29,8 @@ class Graceful:
     kind: str = field(default="graceful", init=False)
     victim: Replica | None = field(default=None, init=False)
     recovered: Replica | None = field(default=None, init=False)
+    _landing: Landing = field(default_factory=Landing, init=False)
+    _asked_ns: int = field(default=0, init=False)
 
     @property
     def _stages(self) -> Stages:
@@ -35,9 +39,12 @@ class Graceful:
     async def inject(self) -> None:
         """Ask it to end and wait for that."""
         self.victim = await self.context.replica(self.replica)
-        begun_ns = self._stages.note(Stage.INTENT, {"identity": self.victim.identity})
+        await self._landing.look(self.context.wire, self.replica)
+        self._asked_ns = self._stages.note(Stage.INTENT, {"identity": self.victim.identity})
         await self.context.place.stop(self.victim)
-        self._stages.note(Stage.INJECT, {"identity": self.victim.identity, "asked_ns": begun_ns})
+        self._stages.note(
+            Stage.INJECT, {"identity": self.victim.identity, "asked_ns": self._asked_ns}
+        )
 
     async def evidence(self) -> Evidence:
         """It ended with exit status 0, without a signal."""
@@ -53,6 +60,7 @@ class Graceful:
             if death.exit_code != 0:
                 ended = f"signal {death.signal}" if death.signal else f"status {death.exit_code}"
                 missing.append(f"exit status 0: it ended with {ended}")
+        facts |= await self._landing.tell(self.context.wire, self.replica, self._asked_ns)
         evidence = Evidence(facts=facts, missing=tuple(missing))
         self._stages.note(Stage.EVIDENCE, evidence=evidence)
         return evidence

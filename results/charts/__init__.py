@@ -3,6 +3,7 @@
 | chart | what it answers |
 |---|---|
 | `timeline` | what was done to the service, and what came of its deliveries? |
+| `kills` | which way to end a replica hits a transaction? |
 | `latency` | how long did answers take while it was done? did the sender have to wait? |
 | `heatmap` | every answer: is there a freeze, a second way to answer, a straggler? |
 | `percentiles` | how slow are the slowest? |
@@ -23,6 +24,7 @@ from results.bundle import Bundle
 from results.charts.counterexample import counterexample_figures
 from results.charts.generator import generator_figures
 from results.charts.heatmap import heatmap_figures
+from results.charts.kills import kill_figures
 from results.charts.latency import latency_figures
 from results.charts.percentiles import percentiles_figures
 from results.charts.resources import resource_figures
@@ -32,7 +34,7 @@ from results.steps import Timeline
 from results.verdict import Verdict
 
 CHARTS = ("timeline", "latency", "heatmap", "percentiles", "generator", "counterexample")
-ALL_CHARTS = (*CHARTS, "resources")  # with what only a long run has
+ALL_CHARTS = (*CHARTS, "kills", "resources")  # with what only some runs have
 
 
 def draw_charts(
@@ -56,6 +58,8 @@ def _figures(
     match name:
         case "timeline":
             return timeline_figures(bundle, verdict)
+        case "kills":
+            return kill_figures(bundle)
         case "latency":
             return latency_figures(bundle)
         case "heatmap":

@@ -100,6 +100,9 @@ class Injector:
             if point == "blind":
                 await self._wait_a_while()
                 victim = await self._free_replica(role_of(fault))
+            elif point == "polled":
+                await self._wait_a_while()
+                victim = await self._polled(role_of(fault))
             else:
                 victim, aim = await self._park(fault_id, fault, point)
         except ClusterError as error:
@@ -243,6 +246,15 @@ class Injector:
                 return victim
             await asyncio.sleep(0.05)
         return None
+
+    async def _polled(self, role: str) -> Replica | None:
+        """A free replica of a role that Postgres shows in a transaction."""
+        free = await self._free(role)
+        name = await faults.polled(self._context, free)
+        if name in self._busy:  # somebody else's by now
+            return None
+        self._busy.add(name)
+        return free[name]
 
     def _record(
         self, fault_id: str, fault: Fault, point: str, stage: Stage, **detail: object

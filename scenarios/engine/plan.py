@@ -34,6 +34,7 @@ from scenarios.engine.scenario import (
     Freeze,
     InTransaction,
     Oom,
+    Polled,
     PowerLoss,
     Scenario,
 )
@@ -79,6 +80,8 @@ def moment(fault: Fault) -> CrashPoint:
             return point
         case Crash(at=EachStatement()):
             return "statement"
+        case Crash(at=Polled()):
+            return "polled"
         case Freeze() | PowerLoss() | DbDisconnect():
             return "in-transaction"
         case _:

@@ -86,11 +86,19 @@ class Blind:
     """No moment at all: a seeded time, as other chaos tools choose it. For comparison."""
 
 
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """The moment after Postgres was seen to hold an open transaction of a replica's.
+
+    The best that can be done without the wire. For comparison.
+    """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crash:
     """SIGKILL a replica at a moment, so many times; `role` "relay" strikes the one that ships."""
 
-    at: InTransaction | EachStatement | Blind
+    at: InTransaction | EachStatement | Blind | Polled
     times: int = 5
     role: str = "web"
 
