@@ -59,12 +59,13 @@ async def find_access(context: str | None) -> Access:
                 context=context, client_configuration=configuration
             )
             name = context or current_context()
-    except (ConfigException, OSError, TypeError, yaml.YAMLError) as error:
+        tls = tls_of(configuration)
+    except (ConfigException, OSError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(
             f"No Kubernetes cluster was found: {error}. Set KUBECONFIG, or name a context of it "
             "with --context (`kubectl config get-contexts` lists them)."
         ) from None
-    return Access(name, configuration.host.rstrip("/"), tls_of(configuration), configuration)
+    return Access(name, configuration.host.rstrip("/"), tls, configuration)
 
 
 def kubeconfig() -> list[Path]:
