@@ -4,19 +4,27 @@ PYTHON ?= python3
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv && .venv/bin/pip install --quiet -c constraints.txt -e '.[test]' && touch $@
 
-.PHONY: demo test lint nightly clean
+.PHONY: demo test test-kubernetes lint nightly clean
 demo: .venv/installed  ## the main job: one handler found guilty, one proved, with a report
 	.venv/bin/onceproof demo
 
-test: .venv/installed  ## all tests
+test: .venv/installed  ## all tests that need nothing but this machine
 	.venv/bin/pytest
+
+test-kubernetes: .venv/installed  ## those on a cluster: kubectl's current context, if its nodes are labelled for it
+	.venv/bin/pytest tests/kubernetes -n 0 -rs
 
 lint: .venv/installed  ## the part of the tests that reads the code instead of running it
 	.venv/bin/pytest tests/tidy
 
-nightly: .venv/installed  ## mutates the judges (each must be noticed); many random schedules
+# Called again, a matrix repeats what proved nothing; a cell that differs stays.
+SEEDS = .venv/bin/onceproof matrix --seeds 20 --providers honours \
+	--strategies article,for_update,insert_first --scenarios distinct_ids,row_absent
+
+nightly: .venv/installed  ## mutates the judges (each must be noticed); many schedules; many seeds
 	.venv/bin/python -m tests.mutate_checker
 	ONCEPROOF_SEEDS=100 .venv/bin/pytest tests/service/test_strategies_interleaved.py -k random
+	$(SEEDS) || $(SEEDS)
 
 clean:
 	rm -rf .venv results/runs

@@ -31,7 +31,7 @@ from cluster.kube.heal import left_behind, remove_left_behind
 from cluster.memory_group import group_of
 from cluster.postgres_template import release_shared_memory
 from cluster.skewed_clock import remove_shared_memory
-from results.records import Created, Spawned
+from results.footprint import Created, Spawned
 
 _SAME_START_SECONDS = 0.05
 _END_SECONDS = 5.0

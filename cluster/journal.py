@@ -19,7 +19,8 @@ import msgspec
 import psutil
 
 from results.errors import HarnessError
-from results.records import Created, Deployed, Evidence, FaultRecord, Spawned, Stage, Undeployed
+from results.footprint import Created, Deployed, Spawned, Undeployed
+from results.records import Evidence, FaultRecord, Stage
 
 RUN_VARIABLE = "ONCEPROOF_RUN"
 """Every process of a run carries the path of its run folder in this environment variable.
@@ -118,12 +119,18 @@ class Journal:
 
 def read_journal(path: Path) -> list[JournalRecord]:
     """All records up to the first torn or foreign line; an absent file has none."""
+    return read_journal_from(path, 0)[0]
+
+
+def read_journal_from(path: Path, at_bytes: int) -> tuple[list[JournalRecord], int]:
+    """The records from there on, up to such a line, and where the next one will begin."""
+    records: list[JournalRecord] = []
     try:
         with path.open("rb") as file:
+            file.seek(at_bytes)
             content = file.read(_READ_LIMIT_BYTES)
     except FileNotFoundError:
-        return []
-    records: list[JournalRecord] = []
+        return records, at_bytes
     for line in content.splitlines(keepends=True):
         if not line.endswith(b"\n"):
             break
@@ -131,7 +138,8 @@ def read_journal(path: Path) -> list[JournalRecord]:
             records.append(_decoder.decode(line))
         except (msgspec.DecodeError, UnicodeDecodeError):
             break
-    return records
+        at_bytes += len(line)
+    return records, at_bytes
 
 
 def created_at(pid: int) -> float:

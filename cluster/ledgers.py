@@ -2,17 +2,21 @@
 
 A snapshot is one REPEATABLE READ, READ ONLY transaction: all queries see the same instant. Only
 orders that changed since the snapshot before are written, so that a run of hours stays small;
-`results.ledger` folds them together again. The connection goes straight to the database, never
-through the wire: the judge must not depend on what it judges.
+`results.ledger` folds them together again. For the same reason the rows stream by twice: once for
+the digest of each order, and once more, if any digest changed, for the rows of those orders alone.
+The connection goes straight to the database, never through the wire: the judge must not depend on
+what it judges.
 
-Limits: a query returns at most `ROWS_MAX` rows; a snapshot has a deadline.
+Limits: a query returns at most `ROWS_MAX` rows; a snapshot has a deadline. A query must give the
+same rows twice in one transaction (`random()` does not).
 """
 
 import asyncio
 import os
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,11 +24,12 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from cluster.order_digests import Order, OrderDigests
 from results.errors import ClusterError, ConfigError
 from results.records import Fulfillment, Line, OrderState, Snapshot, StockLevel
 
 ROWS_MAX = 2_000_000
-Order = tuple[str, int]
+ROWS_AT_ONCE = 1_000
 COLUMNS = {
     "orders": ("shop", "order_id", "status"),
     "fulfillments": ("shop", "order_id", "id", "key", "sent"),
@@ -33,6 +38,15 @@ COLUMNS = {
     "inbox": ("shop", "order_id"),
     "stock": ("sku", "initial", "remaining"),
 }
+
+# What asyncpg says of a database that is gone; the third is its word for a statement that met the
+# closing of its own connection.
+GONE = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+)
 
 ACTIVITY = """
     SELECT count(*) FILTER (WHERE xact_start < clock_timestamp() - interval '250 ms') AS open,
@@ -50,7 +64,8 @@ class LedgerReader:
         self._dsn = dsn
         self._queries = dict(queries)
         self._file = file
-        self._seen: dict[Order, OrderState] = {}
+        self._digests = OrderDigests()
+        self._unsettled: set[Order] = set()  # not sent, or in the inbox
         self._checked: set[str] = set()
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection[Any] | None = None
@@ -68,7 +83,7 @@ class LedgerReader:
                     f"The ledger could not be read within {timeout_seconds:.0f} s. Look for locks "
                     "in the service's database, or for a slow query in [ledger]."
                 ) from None
-            except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+            except GONE as error:
                 raise ClusterError(
                     f"The ledger could not be read, for the database does not answer: {error}. "
                     "Look into logs/postgres.log of the run."
@@ -86,69 +101,114 @@ class LedgerReader:
     async def settled(self) -> bool:
         """True when nothing is unsent, open or waiting any more."""
         snapshot = await self.snapshot("sample")
-        unsent = any(
-            state.in_inbox or not all(row.sent for row in state.fulfillments)
-            for state in self._seen.values()
-        )
-        return not unsent and not snapshot.open_transactions and not snapshot.waiting_locks
+        still = self._unsettled or snapshot.open_transactions or snapshot.waiting_locks
+        return not still
 
     async def close(self) -> None:
         """Give the connection back."""
         if self._connection is not None:
             await self._connection.close(timeout=2)
 
-    async def _fetch(
-        self, connection: "asyncpg.Connection[Any]", name: str, sql: str
-    ) -> list[asyncpg.Record]:
-        """The rows of one query; ConfigError where it lacks a column."""
-        if name not in self._checked:
-            prepared = await connection.prepare(sql)
-            found = [attribute.name for attribute in prepared.get_attributes()]
-            if lacking := [column for column in COLUMNS[name] if column not in found]:
-                raise ConfigError(
-                    f"The query {name!r} under [ledger] of onceproof.toml has no column "
-                    f"{', '.join(lacking)}: it must be a SELECT of {', '.join(COLUMNS[name])}."
-                )
-            self._checked.add(name)
-        # By a cursor: a query that returns too much must not fill the memory first.
-        cursor = await connection.cursor(sql)
-        return list(await cursor.fetch(ROWS_MAX + 1))
+    async def _check(self, connection: "asyncpg.Connection[Any]", name: str, sql: str) -> None:
+        """ConfigError where a query lacks a column."""
+        if name in self._checked:
+            return
+        prepared = await connection.prepare(sql)
+        found = [attribute.name for attribute in prepared.get_attributes()]
+        if lacking := [column for column in COLUMNS[name] if column not in found]:
+            raise ConfigError(
+                f"The query {name!r} under [ledger] of onceproof.toml has no column "
+                f"{', '.join(lacking)}: it must be a SELECT of {', '.join(COLUMNS[name])}."
+            )
+        self._checked.add(name)
 
-    async def _read(self, reason: str) -> Snapshot:
+    async def _stream(
+        self, connection: "asyncpg.Connection[Any]", name: str
+    ) -> AsyncIterator[list[asyncpg.Record]]:
+        """The rows of one query, some at a time; ClusterError when they are too many."""
+        cursor = await connection.cursor(self._queries[name])
+        count = 0
+        while rows := await cursor.fetch(ROWS_AT_ONCE):
+            count += len(rows)
+            if count > ROWS_MAX:
+                raise ClusterError(f"The ledger query {name!r} returned over {ROWS_MAX} rows.")
+            yield rows
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """The reader's connection; another one after anything went wrong on it."""
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
                 self._dsn, timeout=5, server_settings={"application_name": "onceproof-ledger"}
             )
-        begun_ns = time.monotonic_ns()
-        rows: dict[str, list[asyncpg.Record]] = {}
-        activity = await self._connection.fetchrow(ACTIVITY)
-        async with self._connection.transaction(isolation="repeatable_read", readonly=True):
-            for name, sql in self._queries.items():
-                rows[name] = await self._fetch(self._connection, name, sql)
-                if len(rows[name]) > ROWS_MAX:
-                    raise ClusterError(f"The ledger query {name!r} returned over {ROWS_MAX} rows.")
-        ended_ns = time.monotonic_ns()
-        orders = group_by_order(rows)
-        changed = tuple(state for key, state in orders.items() if self._seen.get(key) != state)
-        gone = tuple(
-            OrderState(shop=shop, order_id=order_id, status=None)
-            for shop, order_id in self._seen.keys() - orders.keys()
-        )
-        self._seen = orders
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.terminate()
+            self._connection = None
+            raise
+
+    async def _read(self, reason: str) -> Snapshot:
+        async with self._connected() as connection:
+            begun_ns = time.monotonic_ns()
+            activity = await connection.fetchrow(ACTIVITY)
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                stock = await self._digest(connection)
+                changed = self._digests.changed()
+                orders = await self._collect(connection, changed) if changed else {}
+            ended_ns = time.monotonic_ns()
+        self._digests.keep()
+        self._unsettled -= changed
+        self._unsettled |= {key for key, state in orders.items() if not settled(state)}
         return Snapshot(
             begun_ns=begun_ns,
             ended_ns=ended_ns,
             reason=reason,
-            orders=changed + gone,
-            stock=tuple(
-                StockLevel(
-                    sku=row["sku"], initial=whole(row, "initial"), remaining=whole(row, "remaining")
-                )
-                for row in rows.get("stock", ())
+            orders=tuple(
+                orders.get(key) or OrderState(shop=key[0], order_id=key[1], status=None)
+                for key in sorted(changed)
             ),
+            stock=stock,
             open_transactions=activity["open"] if activity else 0,
             waiting_locks=activity["waiting"] if activity else 0,
         )
+
+    async def _digest(self, connection: "asyncpg.Connection[Any]") -> tuple[StockLevel, ...]:
+        """Read every row once and keep none, but for the stock, which has no order."""
+        self._digests.begin()
+        stock: list[StockLevel] = []
+        for name, sql in self._queries.items():
+            await self._check(connection, name, sql)
+            async for rows in self._stream(connection, name):
+                if name == "stock":
+                    stock += map(stock_level, rows)
+                    continue
+                told = COLUMNS[name][2:]
+                for row in rows:
+                    self._digests.add(order_of(row), (name, *(row[column] for column in told)))
+        return tuple(stock)
+
+    async def _collect(
+        self, connection: "asyncpg.Connection[Any]", wanted: set[Order]
+    ) -> dict[Order, OrderState]:
+        """The states of these orders; one that has no rows is missing."""
+        kept: dict[str, list[asyncpg.Record]] = defaultdict(list)
+        for name in self._queries.keys() - {"stock"}:
+            async for rows in self._stream(connection, name):
+                kept[name] += (row for row in rows if order_of(row) in wanted)
+        return group_by_order(kept)
+
+
+def settled(state: OrderState) -> bool:
+    """Whether nothing of an order is unsent or waits in an inbox."""
+    return not state.in_inbox and all(row.sent for row in state.fulfillments)
+
+
+def stock_level(row: Any) -> StockLevel:
+    """One row of the stock."""
+    return StockLevel(
+        sku=row["sku"], initial=whole(row, "initial"), remaining=whole(row, "remaining")
+    )
 
 
 def group_by_order(rows: Mapping[str, list[Any]]) -> dict[Order, OrderState]:
@@ -189,14 +249,17 @@ def order_of(row: Any) -> Order:
 
 def whole(row: Any, column: str) -> int:
     """A whole number, however the database spells it; ConfigError for anything else."""
+    value = row[column]
+    if type(value) is int:
+        return value
     try:
-        number = int(row[column])
-        if number == Decimal(row[column]):
+        number = int(value)
+        if number == Decimal(value):
             return number
     except (ArithmeticError, TypeError, ValueError):
         pass
     raise ConfigError(
-        f"A query under [ledger] of onceproof.toml returned {row[column]!r} as {column}, which is "
+        f"A query under [ledger] of onceproof.toml returned {value!r} as {column}, which is "
         "no whole number."
     )
 

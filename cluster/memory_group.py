@@ -29,7 +29,7 @@ import psutil
 
 from cluster.journal import Journal
 from results.errors import ClusterError
-from results.records import Created
+from results.footprint import Created
 
 WHAT_IT_TAKES = (
     "no memory cgroup can be made here. It takes root, or on cgroup v2 a scope of one's own "

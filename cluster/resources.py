@@ -19,9 +19,11 @@ from typing import Any
 import asyncpg
 import psutil
 
-from cluster.journal import read_journal
+from cluster.journal import read_journal_from
+from cluster.ledgers import GONE
 from results.errors import ClusterError
-from results.records import Resources, Spawned
+from results.footprint import Spawned
+from results.records import Resources
 
 DATABASE = """
     SELECT pg_database_size(current_database()) AS bytes,
@@ -39,13 +41,15 @@ class ResourceMeter:
         self._dsn = dsn
         self._journal = journal
         self._folder = folder
+        self._running: list[Spawned] = []  # as far as the journal was read
+        self._read_bytes = 0
 
     async def look(self) -> Resources:
         """One look. ClusterError when the database does not answer."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 database = await self._database()
-        except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        except (*GONE, TimeoutError, asyncpg.PostgresError) as error:
             raise ClusterError(f"The database was not asked for its size: {error}.") from None
         memory, files = await asyncio.to_thread(self._processes)
         written = await asyncio.to_thread(folder_bytes, self._folder)
@@ -82,13 +86,15 @@ class ResourceMeter:
 
     def _listed(self) -> Iterator[tuple[str, psutil.Process]]:
         yield "runner", psutil.Process()
-        for record in read_journal(self._journal):
-            if not isinstance(record, Spawned):
-                continue
+        records, self._read_bytes = read_journal_from(self._journal, self._read_bytes)
+        self._running += (record for record in records if isinstance(record, Spawned))
+        running, self._running = self._running, []
+        for record in running:
             with contextlib.suppress(psutil.Error):
                 process = psutil.Process(record.pid)
                 if abs(process.create_time() - record.created_at_seconds) > 0.1:
                     continue  # the pid belongs to somebody else by now
+                self._running.append(record)
                 for one in (process, *process.children(recursive=True)):
                     yield record.name.partition("-")[0], one
 

@@ -50,6 +50,10 @@ class Naming:
         named = (self.of_flight(flight) for flight in flights)
         return frozenset(key for keys in named if len(keys) == 1 for key in keys)
 
+    def shares_id(self, key: OrderKey) -> bool:
+        """True if another shop uses its order id: then not all flights about it can name it."""
+        return len(self.orders.get(str(key[1]), ())) > 1
+
     def carries_webhook(self, flight: StatementTrace) -> bool:
         """True when a flight writes or reads by a webhook id: the record of one delivery."""
         return any(name in self.webhooks for name in flight.keys)

@@ -12,7 +12,7 @@ record of an unknown kind is a line that cannot be read: it is noted, and the ru
 | witness.jsonl | ProviderCall, ProviderReply | the witness, before it replies |
 | wire.jsonl | StatementTrace, ConnectionTrace, HoldTrace | the wire |
 | ledger.jsonl | Snapshot | the runner, REPEATABLE READ |
-| journal.jsonl | Spawned, Created, Deployed, Undeployed, FaultRecord | the runner, fsynced |
+| journal.jsonl | FaultRecord, and those of `footprint` | the runner, fsynced per record |
 | manifest.json | Manifest | the runner |
 """
 
@@ -231,39 +231,7 @@ class Snapshot(Record, frozen=True, kw_only=True, tag="snapshot"):
 
 
 # ---------------------------------------------------------------- journal: what was done to it
-
-
-class Spawned(Record, frozen=True, kw_only=True, tag="spawned"):
-    """A process of this run: what `onceproof heal` ends if the runner cannot."""
-
-    name: str
-    pid: int
-    created_at_seconds: float  # the process's own start time: a pid alone may be reused
-    at_ns: int
-
-
-class Created(Record, frozen=True, kw_only=True, tag="created"):
-    """A temporary folder of this run: what `onceproof heal` removes if the runner cannot."""
-
-    path: str
-    at_ns: int
-
-
-class Deployed(Record, frozen=True, kw_only=True, tag="deployed"):
-    """Objects of this run in a cluster: what `onceproof heal` deletes if the runner cannot."""
-
-    context: str  # of the kubeconfig; "in-cluster" from within
-    namespace: str
-    run: str  # the value of their label onceproof.dev/run
-    made_namespace: bool  # then it goes, too
-    at_ns: int
-
-
-class Undeployed(Record, frozen=True, kw_only=True, tag="undeployed"):
-    """All of a run's objects in a cluster have gone."""
-
-    run: str
-    at_ns: int
+# What a run leaves on machines, if it is cut short, stands in `footprint`.
 
 
 class Stage(StrEnum):

@@ -22,12 +22,11 @@ import msgspec
 
 from results.bundle import Bundle, Note
 from results.errors import ConfigError, HarnessError
+from results.footprint import Created, Deployed, Spawned, Undeployed
 from results.records import (
     FORMAT_VERSION,
     Completion,
     ConnectionTrace,
-    Created,
-    Deployed,
     FaultRecord,
     GeneratorEnd,
     HoldTrace,
@@ -38,9 +37,7 @@ from results.records import (
     Record,
     Resources,
     Snapshot,
-    Spawned,
     StatementTrace,
-    Undeployed,
 )
 
 HISTORY = Intent | Completion | GeneratorEnd

@@ -39,7 +39,11 @@ class Access:
     def session(self) -> aiohttp.ClientSession:
         """A session of its own: no two parts of a run share connections."""
         connector = aiohttp.TCPConnector(ssl=self.tls, limit=0, keepalive_timeout=30)
-        return aiohttp.ClientSession(connector=connector, trust_env=False)
+        session = aiohttp.ClientSession(connector=connector, trust_env=False)
+        # A GET whose connection breaks is not sent again behind our back: a command in a container
+        # is one, and would be carried out twice.
+        session._retry_connection = False
+        return session
 
 
 async def find_access(context: str | None) -> Access:

@@ -9,7 +9,7 @@ from cluster.journal import Journal, JournalRecord
 from cluster.kube.gateway import Gateway
 from cluster.kube.installation import remove_run
 from results.errors import OnceproofError
-from results.records import Deployed, Undeployed
+from results.footprint import Deployed, Undeployed
 
 
 def left_behind(records: list[JournalRecord]) -> list[Deployed]:

@@ -18,7 +18,7 @@ from cluster.kube.gateway import ApiError, Gateway
 from cluster.kube.kinds import KINDS, Manifest, name_of
 from cluster.kube.manifests import CHAOS, NAME, OWN_KINDS, RUN, label
 from results.errors import ClusterError, ConfigError, OnceproofError
-from results.records import Deployed, Undeployed
+from results.footprint import Deployed, Undeployed
 
 REMOVE_SECONDS = 90.0
 NAMESPACE_SECONDS = 120.0

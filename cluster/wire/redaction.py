@@ -17,6 +17,7 @@ is never stored. A UUID that is a secret cannot be told from one of the traffic.
 import re
 import struct
 import uuid
+from collections.abc import Iterator
 from functools import lru_cache
 
 ORDER_ID = r"91[0-9]{16}"
@@ -53,7 +54,8 @@ _HIDDEN, _HIDDEN_NUMBER, _BROKEN = "‹…›", "‹n›", "\ufffd"
 SCAN_MAX_BYTES = 1 << 16
 SQL_MAX_CHARACTERS = 4_000
 CACHED_MAX_CHARACTERS = 4_000
-INT8, UUID_TYPE, UNKNOWN = 20, 2950, 0
+INT8, NUMERIC, UUID_TYPE, UNKNOWN = 20, 1700, 2950, 0
+ARRAYS = {1016: INT8, 1231: NUMERIC, 2951: UUID_TYPE}  # by their own type, that of an element
 
 Shown = tuple[str, tuple[str, ...]]  # what may be stored, and the keys that were in it
 
@@ -118,9 +120,12 @@ def redact_value(shape: int, value: bytes | None, type_oid: int = UNKNOWN) -> Sh
     if value is None:
         return "NULL", ()
     size = f"‹{len(value)} bytes›"
-    number = binary_key(value, type_oid) if shape else None
-    if number is not None:
-        return number, (number,)
+    if shape:
+        number = binary_key(value, type_oid)
+        if number is not None:
+            return number, (number,)
+        if keys := tuple(array_keys(value[:SCAN_MAX_BYTES], type_oid)):
+            return size, keys
     # Binary text and jsonb (a version byte, then text) look like text; numbers do not match.
     text = value[:SCAN_MAX_BYTES].decode(errors="replace")
     if WHOLE_KEY.match(text):
@@ -129,11 +134,13 @@ def redact_value(shape: int, value: bytes | None, type_oid: int = UNKNOWN) -> Sh
 
 
 def binary_key(value: bytes, type_oid: int) -> str | None:
-    """The id that a binary int8 or uuid is.
+    """The id that a binary int8, numeric or uuid is.
 
-    Where the type is not known an int8 shows itself by its value, and a UUID by its version bits
+    Where the type is not known a number shows itself by its value, and a UUID by its version bits
     in bytes that cannot be text.
     """
+    if type_oid in (NUMERIC, UNKNOWN) and (number := _numeric(value)) is not None:
+        return number
     if len(value) == 8 and type_oid in (INT8, UNKNOWN):
         number = str(struct.unpack("!q", value)[0])
         return number if WHOLE_KEY.match(number) else None
@@ -142,6 +149,38 @@ def binary_key(value: bytes, type_oid: int) -> str | None:
     if type_oid == UNKNOWN and (value[6] >> 4 != 4 or value[8] >> 6 != 2 or _is_text(value)):
         return None
     return str(uuid.UUID(bytes=value))
+
+
+def _numeric(value: bytes) -> str | None:
+    """The order id that a binary numeric is: groups of four digits, the first 10000**weight."""
+    if not 8 < len(value) <= 18 or len(value) % 2:
+        return None
+    count, weight, sign, _, *digits = struct.unpack(f"!HhHH{len(value) // 2 - 4}H", value)
+    if count != len(digits) or weight != 4 or sign or max(digits) > 9999:
+        return None
+    number = "".join(f"{group:04}" for group in digits).ljust(20, "0").removeprefix("00")
+    return number if WHOLE_KEY.match(number) else None
+
+
+def array_keys(value: bytes, type_oid: int) -> Iterator[str]:
+    """The ids in a binary array of int8, numeric or uuid; its header names its elements' type."""
+    if len(value) < 12:
+        return
+    dimensions, _, element = struct.unpack_from("!iII", value)
+    if element not in ARRAYS.values() or ARRAYS.get(type_oid, element) != element:
+        return
+    if type_oid != UNKNOWN and type_oid not in ARRAYS:
+        return
+    at = 12 + 8 * max(0, dimensions)
+    while at + 4 <= len(value):
+        (length,) = struct.unpack_from("!i", value, at)
+        at += 4
+        if length < 0:  # NULL
+            continue
+        key = binary_key(value[at : at + length], element) if at + length <= len(value) else None
+        if key is not None:
+            yield key
+        at += length
 
 
 def _is_text(value: bytes) -> bool:

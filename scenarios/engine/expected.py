@@ -10,7 +10,6 @@ everywhere, which is what its owner wants to know.
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
@@ -21,22 +20,24 @@ from results.verdict import Validity
 from scenarios.engine.cells import Cell, CellResult
 
 TABLE = Path(__file__).resolve().parents[1] / "expected.toml"
-_CODES = re.compile(r"(?P<must>A\d+(?: A\d+)*)(?: \((?P<may>A\d+(?: A\d+)*)\))?", re.ASCII)
+AS = "as"  # the key that names a table above: its lines hold here, too
+_CODES = re.compile(r"(?P<must>valid|A\d+(?: A\d+)*)(?: \((?P<may>A\d+(?: A\d+)*)\))?", re.ASCII)
 
 
 class Expectation(Struct, frozen=True):
-    """Codes that must be found and codes that may be; without any, the cell must be valid."""
+    """Codes that must be found and codes that may be; without any, the cell must be valid.
+
+    With none that must and some that may be it is valid, unless chance brings what breaks it.
+    """
 
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
 
     @property
     def words(self) -> str:
-        """As the table has it: `A1 A8 (A5)`, or `valid`."""
-        if not self.must:
-            return "valid"
+        """As the table has it: `A1 A8 (A5)`, `valid`, or `valid (A2 A3)`."""
         may = f" ({' '.join(_sorted(self.may))})" if self.may else ""
-        return " ".join(_sorted(self.must)) + may
+        return (" ".join(_sorted(self.must)) or "valid") + may
 
     def differences(self, result: CellResult) -> tuple[str, ...]:
         """How a result contradicts it, in words; none for a result that proved nothing."""
@@ -44,7 +45,7 @@ class Expectation(Struct, frozen=True):
             return ()
         said = []
         wanted = Validity.INVALID if self.must else Validity.VALID
-        if result.validity is not wanted:
+        if result.validity is not wanted and (self.must or not self.may):
             said.append(f"{result.validity.value} instead of {wanted.value}")
         for code in _sorted(self.must.difference(result.codes)):
             unjudged = ": it was not judged" if code in result.not_judged else ""
@@ -84,25 +85,40 @@ def read_expected(path: Path = TABLE) -> Expected:
     """Read the table; ConfigError names the line's key and what was expected there."""
     rows: dict[tuple[str, str, str], Expectation] = {}
     for scenario, table in tomllib.loads(path.read_text("utf-8")).items():
-        for key, value in table.items():
-            nested: dict[str, Any] = value if isinstance(value, dict) else {key: value}
-            provider = key if isinstance(value, dict) else ""
+        own = {key: value for key, value in table.items() if not isinstance(value, dict)}
+        for provider, lines in {"": own, **{key: table[key] for key in table.keys() - own}}.items():
+            where = f"{path}: {scenario}.{provider}" if provider else f"{path}: {scenario}"
             if provider not in ("", "honours", "ignores"):
-                raise ConfigError(f"{path}: {scenario}.{key}: expected a provider: ignores.")
-            for strategy, words in nested.items():
-                row = _parse(f"{path}: {scenario}.{strategy}", words)
-                rows[strategy, scenario, provider] = row
+                raise ConfigError(f"{where}: expected a provider: ignores.")
+            rows |= _copied(where, rows, lines.pop(AS, None), scenario, provider)
+            for strategy, words in lines.items():
+                rows[strategy, scenario, provider] = _parse(f"{where}.{strategy}", words)
     return Expected(rows)
 
 
+def _copied(
+    where: str, rows: dict[tuple[str, str, str], Expectation], above: object,
+    scenario: str, provider: str,
+) -> dict[tuple[str, str, str], Expectation]:  # fmt: skip
+    """The lines of the table above that this one is `as`, provider by provider."""
+    copied = {
+        (strategy, scenario, provider or of): row
+        for (strategy, name, of), row in rows.items()
+        if name == above and (not provider or not of)
+    }
+    if above is not None and not copied:
+        raise ConfigError(f"{where}.{AS}: {above!r}: expected the name of a table above it.")
+    return copied
+
+
 def _parse(where: str, words: object) -> Expectation:
-    if words == "valid":
-        return Expectation()
     match = _CODES.fullmatch(words) if isinstance(words, str) else None
     codes = re.findall(r"A\d+", match[0]) if match else []
     if match is None or len(set(codes)) < len(codes) or not CATALOGUE.keys() >= set(codes):
-        raise ConfigError(f'{where}: {words!r}: expected "valid", or codes as in "A1 A8 (A5)".')
-    must, may = match["must"].split(), (match["may"] or "").split()
+        raise ConfigError(
+            f'{where}: {words!r}: expected "valid", or codes as in "A1 A8 (A5)" or "valid (A2)".'
+        )
+    must, may = match["must"].removeprefix("valid").split(), (match["may"] or "").split()
     return Expectation(frozenset(must), frozenset(may))
 
 

@@ -77,6 +77,19 @@ class Naming:
                 await wire.name(*await self.heard.get())
 
 
+@dataclass(frozen=True, slots=True)
+class Harness:
+    """Postgres, wire and witness, up and reachable from here."""
+
+    gateway: Gateway
+    pods: PodWatch
+    postgres: PodPostgres
+    wire_part: PodPart
+    witness: PodPart
+    ports: dict[str, int]  # of this machine
+    offset: ClockOffset
+
+
 @asynccontextmanager
 async def standing_in_cluster(
     plan: RunPlan, target: ClusterTarget, folder: RunFolder, watch: Watch
@@ -85,78 +98,97 @@ async def standing_in_cluster(
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(folder.journal))
         token, secret, next_secret = drawn_secrets(plan)
-        password = secrets.token_hex(16)
-        logs = ChildLogs(folder.logs, (token, secret, next_secret, password))
+        values = {
+            "token": token, "shopify-secret": secret, "shopify-secret-next": next_secret,
+            "postgres-password": secrets.token_hex(16),
+        }  # fmt: skip
+        logs = ChildLogs(folder.logs, tuple(values.values()))
         stack.callback(logs.blot)
         gateway = await Gateway.connect(target.context, target.namespace)
         await stack.enter_async_context(gateway)
-        installation = Installation(gateway, secrets.token_hex(6), journal)
-        run = installation.run
         watch(f"claiming namespace {target.namespace} of {gateway.access.context}")
+        installation = Installation(gateway, secrets.token_hex(6), journal)
         await installation.claim()
-        stack.push_async_callback(installation.remove)
+        stack.push_async_callback(removed, installation, watch)
         naming = Naming()
-        pods = PodWatch(gateway, f"{manifests.RUN}={run}", naming.see)
-        await stack.enter_async_context(pods)
-        harness, service = manifests_of(plan, target, run)
-        values = {
-            "token": token, "shopify-secret": secret, "shopify-secret-next": next_secret,
-            "postgres-password": password,
-            "database-url": f"postgresql://postgres:{password}@wire:5432/postgres",
-        }  # fmt: skip
-        plain = {"strategy": plan.strategy, "keys": plan.provider, "upstream": "postgres:5432"}
+        harness_objects, service = manifests_of(plan, target, installation.run)
         watch("deploying Postgres, wire and witness")
-        await installation.apply(
-            [*manifests.settings(target.namespace, run, values, plain), *harness]
-        )
-        dsn_of = f"postgresql://postgres:{password}@127.0.0.1:{{}}/postgres"
-        postgres = PodPostgres(pods, "postgres", gateway, "")
-        wire_part, witness = PodPart(pods, "wire"), PodPart(pods, "witness")
-        await asyncio.gather(postgres.ready(), wire_part.ready(), witness.ready())
-        ports = {
-            part.name: await open_tunnel(stack, gateway, part)
-            for part in (postgres, wire_part, witness)
-        }
-        postgres.dsn = dsn = dsn_of.format(ports["postgres"])
-        offset = await one_clock(gateway, (postgres, wire_part, witness))
+        await installation.apply([*settings(plan, installation, values), *harness_objects])
+        harness = await harness_up(stack, installation, naming, values["postgres-password"])
+        dsn, ports = harness.postgres.dsn, harness.ports
         await apply_schema(plan.config, dsn, journal, logs)
         wire = await Wire.connect("127.0.0.1", ports["wire"], token)
         stack.push_async_callback(wire.close)
         telling = asyncio.create_task(naming.tell(wire))
         stack.callback(telling.cancel)
-        copies = [
-            await stack.enter_async_context(
-                Mirror(gateway, await part.pod_name(), part.name, f"{RECORDS}/{local.name}", local,
-                       offset.shift_ns)
-            )
-            for part, local in ((wire_part, folder.wire), (witness, folder.witness))
-        ]  # fmt: skip
+        copies = await copied(stack, harness, folder)
         watch(f"deploying {plan.scenario.replicas} replicas of {plan.config.service.name}")
         await installation.apply(service)
-        place = Pods(gateway, pods)
-        await replicas_ready(pods, plan.scenario.replicas + relays(service))
-        await prove_crash(plan, place, service, run, target, watch)
+        place = Pods(gateway, harness.pods)
+        await replicas_ready(harness.pods, plan.scenario.replicas + relays(service))
+        await prove_crash(plan, place, service, installation.run, target, watch)
         ledger = LedgerReader(dsn, plan.config.ledger_queries(), folder.ledger)
         stack.push_async_callback(ledger.close)
         await ledger.snapshot("sample")
 
         async def send(swarm: SwarmPlan) -> RunningSwarm:
             return await PodSwarm.start(
-                gateway, pods, folder, swarm, run=run, image=target.image,
-                shift_ns=offset.shift_ns,
+                gateway, harness.pods, folder, swarm, run=installation.run, image=target.image,
+                shift_ns=harness.offset.shift_ns,
             )  # fmt: skip
 
-        note(
-            folder, kubernetes=await facts(gateway, place, offset), replicas=plan.scenario.replicas
-        )
+        note(folder, kubernetes=await facts(place, harness.offset), replicas=plan.scenario.replicas)
         yield Stand(
-            config=plan.config, folder=folder, journal=journal, postgres=postgres, dsn=dsn,
-            wire=wire, witness=witness, place=place, environments=None, ledger=ledger,
+            config=plan.config, folder=folder, journal=journal, postgres=harness.postgres, dsn=dsn,
+            wire=wire, witness=harness.witness, place=place, environments=None, ledger=ledger,
             provider=WitnessClient(f"http://127.0.0.1:{ports['witness']}", token),
             targets={"service": TARGET}, send=send, histories_late_seconds=LATE_SECONDS,
             secret=secret, next_secret=next_secret,
         )  # fmt: skip
         await drain(wire, copies, folder)
+
+
+async def removed(installation: Installation, watch: Watch) -> None:
+    """Take everything out of the namespace again."""
+    watch("removing what was deployed")
+    await installation.remove()
+
+
+def settings(plan: RunPlan, installation: Installation, values: dict[str, str]) -> list[Manifest]:
+    """The Secret and the ConfigMap of the run."""
+    password = values["postgres-password"]
+    secret = {**values, "database-url": f"postgresql://postgres:{password}@wire:5432/postgres"}
+    plain = {"strategy": plan.strategy, "keys": plan.provider, "upstream": "postgres:5432"}
+    return manifests.settings(installation.gateway.namespace, installation.run, secret, plain)
+
+
+async def harness_up(
+    stack: AsyncExitStack, installation: Installation, naming: Naming, password: str
+) -> Harness:
+    """Wait for the harness's pods, and make their ports ones of this machine."""
+    gateway = installation.gateway
+    pods = PodWatch(gateway, f"{manifests.RUN}={installation.run}", naming.see)
+    await stack.enter_async_context(pods)
+    postgres = PodPostgres(pods, "postgres", gateway, "")
+    wire_part, witness = PodPart(pods, "wire"), PodPart(pods, "witness")
+    parts = (postgres, wire_part, witness)
+    await asyncio.gather(*(part.ready() for part in parts))
+    ports = {part.name: await open_tunnel(stack, gateway, part) for part in parts}
+    postgres.dsn = f"postgresql://postgres:{password}@127.0.0.1:{ports['postgres']}/postgres"
+    offset = await one_clock(gateway, parts)
+    return Harness(gateway, pods, postgres, wire_part, witness, ports, offset)
+
+
+async def copied(stack: AsyncExitStack, harness: Harness, folder: RunFolder) -> list[Mirror]:
+    """The files that wire and witness write, as copies that grow with them."""
+    copies: list[Mirror] = []
+    for part, local in ((harness.wire_part, folder.wire), (harness.witness, folder.witness)):
+        mirror = Mirror(
+            harness.gateway, await part.pod_name(), part.name, f"{RECORDS}/{local.name}", local,
+            harness.offset.shift_ns,
+        )  # fmt: skip
+        copies.append(await stack.enter_async_context(mirror))
+    return copies
 
 
 def manifests_of(
@@ -240,8 +272,9 @@ async def prove_crash(
     watch(f"crash: by {place.rung.name}, proved on a pod made for it")
 
 
-async def facts(gateway: Gateway, place: Pods, offset: ClockOffset) -> dict[str, object]:
+async def facts(place: Pods, offset: ClockOffset) -> dict[str, object]:
     """What the manifest keeps of the cluster."""
+    gateway = place.gateway
     version = await gateway.call("GET", "/version")
     return {
         "version": version["gitVersion"], "context": gateway.access.context,

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cluster.number_map import NumberMap
 from loadtests.schedule import EXTENSION_MAX
 from loadtests.shopify import RETRIES
 from loadtests.swarm import SwarmPlan
@@ -28,7 +29,7 @@ class Traffic:
     running: RunningSwarm
     late_seconds: float = 0.0  # how long an intent may take to come to the run's folder
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    _paid: set[str] = field(default_factory=set)
+    _paid: NumberMap = field(default_factory=NumberMap)  # order ids
     _read_bytes: dict[Path, int] = field(default_factory=dict)
 
     async def announced(self, keys: Iterable[str]) -> bool:
@@ -37,11 +38,12 @@ class Traffic:
         An intent is on disk before its first byte leaves: whatever the wire sees of a paid order
         is in the history already, or is on its way to it from another machine.
         """
-        asked, deadline = set(keys), time.monotonic() + self.late_seconds
+        asked = [int(key) for key in keys if key.isdecimal()]
+        deadline = time.monotonic() + self.late_seconds
         while True:
             self.read_on()
-            if found := not self._paid.isdisjoint(asked):
-                return found
+            if any(number in self._paid for number in asked):
+                return True
             if time.monotonic() >= deadline:
                 return False
             await asyncio.sleep(LOOK_SECONDS)
@@ -56,11 +58,11 @@ class Traffic:
             self._read_bytes[file] = self._read_bytes.get(file, 0) + len(whole)
             for line in whole.splitlines():
                 if b'"topic":"orders/paid"' in line and (found := ORDER.search(line)):
-                    self._paid.add(found.group(1).decode())
+                    self._paid.setdefault(int(found.group(1)), 1)
 
     async def flows(self) -> None:
         """Wait for the first paid order, or for the traffic's end."""
-        while not self._paid and not self.ended.is_set():
+        while not len(self._paid) and not self.ended.is_set():
             self.read_on()
             await asyncio.sleep(LOOK_SECONDS)
 

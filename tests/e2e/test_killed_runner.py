@@ -16,7 +16,8 @@ from cluster.heal import heal
 from cluster.journal import MARKER, read_journal
 from cluster.lock import RunLock
 from results.checker import judge
-from results.records import Created, FaultRecord, Stage
+from results.footprint import Created
+from results.records import FaultRecord, Stage
 from results.run_folder import RunFolder
 from results.verdict import Validity
 

@@ -20,7 +20,8 @@ import pytest
 from cluster.journal import read_journal
 from cluster.lock import RunLock
 from loadtests.traffic import Mix
-from results.records import Created, Thresholds
+from results.footprint import Created
+from results.records import Thresholds
 from results.run_folder import RunFolder
 from results.verdict import Validity, Verdict
 from scenarios import Blind, Burst, Crash, DbDisconnect, Graceful, InTransaction, Scenario, Traffic

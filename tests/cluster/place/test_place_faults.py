@@ -1,7 +1,6 @@
 """Faults on real processes and a real Postgres; the wire is played by the test.
 
-The child holds its transaction open by itself, so what the wire would do is left out: a dropped
-COMMIT is one that is never sent. What the played wire does not do must show as a missing proof.
+A dropped COMMIT is one the child never sends; what the played wire leaves out is a missing proof.
 """
 
 import asyncio
@@ -35,7 +34,8 @@ from cluster.postgres import Postgres
 from cluster.processes import Processes, ProcessSpec
 from cluster.wire.rules import ClientEnd
 from results.errors import ClusterError
-from results.records import Created, FaultRecord, Stage
+from results.footprint import Created
+from results.records import FaultRecord, Stage
 
 memory_groups, how = memory_group.available()
 needs_memory_group = pytest.mark.skipif(not memory_groups, reason=f"OOM WAS NOT TRIED: {how}")
@@ -154,7 +154,7 @@ async def test_a_fate_other_than_the_named_one_is_a_missing_proof(
     wire.sees_eof = False
     aim = await take_aim(context, "commit-after-death", PlayedPark(await begin(victim)))
     evidence = await perform(Crash(context, "crash-1", "commit-after-death", "web-0", aim))
-    assert wire.released == ["drop"]  # its end was not seen: it may live, and hear of the COMMIT
+    assert wire.released == ["drop"]  # an end that was not seen: it may live
     assert evidence.facts["fate"] == "aborted"
     assert [line.split(":")[0] for line in evidence.missing] == ["eof", "fate"]
 

@@ -13,7 +13,7 @@ from cluster import memory_group
 from cluster.heal import heal
 from cluster.journal import RUN_VARIABLE, Journal, read_journal
 from cluster.memory_group import MemoryGroup
-from results.records import Created, Spawned
+from results.footprint import Created, Spawned
 
 SHARED_MEMORY = Path("/dev/shm")
 ROOT = Path(__file__).parents[3]

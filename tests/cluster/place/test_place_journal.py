@@ -9,7 +9,8 @@ from cluster.journal import MARKER, Journal, created_at, read_journal
 from cluster.lock import RunLock
 from cluster.ports import free_port
 from results.errors import ClusterError, HarnessError
-from results.records import Created, Evidence, FaultRecord, Spawned, Stage
+from results.footprint import Created, Spawned
+from results.records import Evidence, FaultRecord, Stage
 
 ROOT = Path(__file__).parents[3]
 

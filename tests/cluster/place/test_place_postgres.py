@@ -17,7 +17,7 @@ from cluster.journal import Journal, read_journal
 from cluster.postgres import Postgres
 from cluster.postgres_binaries import find_binaries
 from results.errors import ClusterError
-from results.records import Created, Spawned
+from results.footprint import Created, Spawned
 
 ROOT = Path(__file__).parents[3]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")

@@ -37,6 +37,7 @@ async def test_memory_files_connections_and_disk_are_those_of_the_run(
         journal.spawned("eater-7", eater.pid)
         client = await asyncpg.connect(postgres.dsn)
         during = await meter.look()
+        again = await meter.look()
         await client.close()
     finally:
         eater.kill()
@@ -45,6 +46,7 @@ async def test_memory_files_connections_and_disk_are_those_of_the_run(
 
     assert "eater" not in before.memory_bytes
     assert "eater" not in after.memory_bytes
+    assert during.memory_bytes.keys() == again.memory_bytes.keys() == {*after.memory_bytes, "eater"}
     assert during.memory_bytes["eater"] > 40_000_000
     assert 25 <= during.open_files["eater"] < 40
     assert during.connections == before.connections + 1

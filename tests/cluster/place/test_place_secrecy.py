@@ -10,7 +10,7 @@ import pytest
 
 from cluster.journal import Journal, read_journal
 from cluster.postgres import Postgres
-from results.records import Spawned
+from results.footprint import Spawned
 
 SECRET = "hush"
 PREPARE = """

@@ -1,8 +1,10 @@
 """The witness as a process: what it answers, and what its file says it did."""
 
 import asyncio
+import gc
 import os
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from cluster.witness import store
 from cluster.witness.store import FILE_MAX_BYTES
 from results.errors import HarnessError
-from results.records import ProviderCall, ProviderReply
+from results.records import Line, ProviderCall, ProviderReply
 
 ROOT = Path(__file__).resolve().parents[3]
 READER = msgspec.json.Decoder(ProviderCall | ProviderReply)
@@ -175,6 +177,26 @@ def test_a_store_is_full_of_effects_but_still_knows_its_keys(
     with pytest.raises(HarnessError, match="full"):
         kept.ship("s", ORDER + 1, (), "other")
     assert kept.ship("s", ORDER, (), "k")[1:] == (shipment, False)
+    kept.close()
+
+
+def test_what_is_kept_of_an_effect_is_small(tmp_path: Path) -> None:
+    kept, effects = store.Store(tmp_path / "witness.jsonl", honours_keys=True), 10_000
+    line = Line(sku="ONCE-001", quantity=2)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(effects):
+            kept.ship("shop", ORDER + number, (line,), f"key-{number}")
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / effects < 50
+    for number in range(effects):
+        (shipment,) = kept.effects(ORDER + number) if number % 1_000 == 7 else ("",)
+        again = kept.ship("shop", ORDER + number, (line,), f"key-{number}")
+        assert not again[2]
+        assert shipment in ("", again[1])
     kept.close()
 
 

@@ -72,6 +72,8 @@ def premature(run: Any, sent: Any) -> Found:
     paid = [one for one in sent if one.authentic and one.topic == "orders/paid"]
     for order in {one.order for one in paid}:
         own = [one for one in paid if one.order == order]
+        if len({one.order for one in sent if one.order[1] == order[1]}) > 1:
+            continue  # which COMMIT was its first nobody knows
         oks = [one.done for one in own if one.outcome == "ok"]
         since = min(one.intended for one in own)
         asked = [

@@ -64,6 +64,8 @@ def test_a_transaction_without_an_end_lasts_until_its_connection_does() -> None:
     world.statements.pop()
     world.transact(FIRST, replica="web-2", begin_ms=200, end_ms=209, connection=2)
     assert overlapping_groups(world.bundle()) == set()
+    world.connection_ends(at_ms=0, replica="web-1", event="open")
+    world.connection_ends(at_ms=500, replica="web-1", event="server-eof")
     world.connection_ends(at_ms=400, replica="web-1")
     assert len(overlapping_groups(world.bundle())) == 1
 
@@ -84,6 +86,80 @@ def test_what_overlaps_only_by_the_wires_own_delay_or_with_itself_does_not_count
     assert overlapping_groups(world.bundle()) == set()
 
 
+def test_of_two_copies_under_one_id_each_connection_is_a_delivery() -> None:
+    world = World()
+    for copy in range(2):
+        world.deliver(FIRST, at_ms=0, copy=copy, webhook="one-id")
+    world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9, keys=("one-id",))
+    assert overlapping_groups(world.bundle()) == set()
+    world.transact(FIRST, replica="web-2", begin_ms=2, end_ms=8, keys=("one-id",))
+    assert len(overlapping_groups(world.bundle())) == 1
+
+
+def test_a_copy_and_its_own_retry_are_one_delivery() -> None:
+    world = World()
+    for copy in range(2):
+        world.deliver(FIRST, at_ms=0, copy=copy)
+    world.deliver(FIRST, at_ms=3, copy=0, attempt=2)
+    own = world.intents[0].webhook_id
+    world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9, keys=(own,))
+    world.transact(FIRST, replica="web-2", begin_ms=4, end_ms=8, keys=(own,))
+    assert overlapping_groups(world.bundle()) == set()
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "overlapped"),
+    [((None, None, None), False), ((None, 103, 105), True), ((None, 110, 111), False)],
+)
+def test_handling_begins_with_the_first_flight_that_reached_postgres(
+    forwarded: tuple[float | None, ...], overlapped: bool
+) -> None:
+    world = burst(("web-1", 101, 105), ("web-2", 102, 112))
+    world.statements[-3:] = [
+        changed(one, forwarded_ns=None if at_ms is None else ns(at_ms))
+        for one, at_ms in zip(world.statements[-3:], forwarded, strict=True)
+    ]
+    assert bool(overlapping_groups(world.bundle())) is overlapped
+
+
+@pytest.mark.parametrize(
+    ("received_ms", "forwarded_ms", "overlapped"),
+    [(104, 107, True), (104, 104, False), (107, None, True), (104, None, False)],
+)
+def test_an_unanswered_end_lasts_to_the_last_that_is_known_of_it(
+    received_ms: float, forwarded_ms: float | None, overlapped: bool
+) -> None:
+    """Web-2 begins at 106 ms, and of the end of web-1's transaction only that much is known."""
+    world = burst(("web-1", 101, 105), ("web-2", 106, 109))
+    world.statements[2] = changed(
+        world.statements[2], replied_ns=None, returned_ns=None, state_after=None,
+        received_ns=ns(received_ms), forwarded_ns=ns(forwarded_ms) if forwarded_ms else None,
+    )  # fmt: skip
+    assert bool(overlapping_groups(world.bundle())) is overlapped
+
+
+def test_a_transaction_with_an_end_outlives_it_by_nothing() -> None:
+    world = burst(("web-1", 101, 105), ("web-2", 106, 109))
+    world.connection_ends(at_ms=400, replica="web-1", connection=0)
+    assert overlapping_groups(world.bundle()) == set()
+
+
+def test_copies_overlap_for_the_sender_if_both_were_sent_and_answered() -> None:
+    for second, overlapped in ((Outcome.OK, 1), (Outcome.FAIL, 0), (None, 0)):
+        world = World()
+        world.deliver(FIRST, at_ms=100, copy=0)
+        world.deliver(FIRST, at_ms=100, copy=1, outcome=second)
+        assert cover(world.bundle()).sender_overlapping_groups == overlapped
+
+
+def test_a_copy_does_not_overlap_with_itself() -> None:
+    world = World()
+    for webhook in ("one", "other"):
+        world.deliver(FIRST, at_ms=100, copy=0, webhook=webhook)
+    world.deliver(FIRST, at_ms=200, copy=1)
+    assert cover(world.bundle()).sender_overlapping_groups == 0
+
+
 def test_duplicates_that_were_not_sent_together_do_not_overlap() -> None:
     world = World()
     for copy in range(2):
@@ -100,16 +176,34 @@ def test_fault_counts_tell_how_far_each_fault_got() -> None:
     world.crash("c", "reply-lost", at_ms=3, until=Stage.EVIDENCE, missing=("exit_signal",))
     world.crash("d", "blind", at_ms=4, landed_in_transaction=True)
     world.crash("e", "blind", at_ms=5, landed_in_transaction=False)
+    world.crash("f", "blind", at_ms=6, landed_in_transaction=False)
+    world.faults += world.faults  # a record that stands there twice is one
     coverage = cover(world.bundle())
     lost, blind = coverage.faults["crash:reply-lost"], coverage.faults["crash:blind"]
     assert (lost.asked, lost.parked, lost.fired, lost.evidenced) == (4, 3, 3, 1)
-    assert (blind.asked, blind.evidenced) == (2, 2)
+    assert (blind.asked, blind.evidenced) == (3, 3)
     assert coverage.faults["freeze:in-transaction"].asked == 1
-    assert (coverage.blind_in_transaction, coverage.blind_share) == (1, 0.5)
-    assert coverage.others_in_flight == 10
+    assert (coverage.blind_in_transaction, coverage.blind_evidenced) == (1, 3)
+    assert coverage.blind_share == pytest.approx(1 / 3)
+    assert coverage.others_in_flight == 12
     assert coverage.lost_acknowledgements == 1
     assert coverage.exposures == 2  # a kill that hit nothing exposed nothing
     assert coverage.bound == 1.0
+
+
+def test_only_what_kills_exposes() -> None:
+    world = World()
+    world.crash("a", "in-transaction", at_ms=1, kind="freeze")
+    assert cover(world.bundle()).exposures == 0
+
+
+def test_only_evidence_is_evidence() -> None:
+    world = World()
+    world.crash("a", "reply-lost", at_ms=1)
+    proved = next(one for one in world.faults if one.stage is Stage.EVIDENCE)
+    for empty in (changed(proved, evidence=None), changed(proved, stage=Stage.INJECT)):
+        found = cover(replace(World().bundle(), faults=(empty,)))
+        assert (found.exposures, found.lost_acknowledgements) == (0, 0)
 
 
 def test_an_oom_kill_counts_as_a_crash_but_not_among_the_blind_ones() -> None:

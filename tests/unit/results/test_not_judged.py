@@ -280,3 +280,8 @@ def test_the_shipment_of_an_older_order_is_a_doubt_and_no_anomaly() -> None:
     assert verdict.totals == {}
     assert [doubt.cause for doubt in verdict.doubts] == ["unexplained-effects"]
     assert str(VICTIM) in verdict.doubts[0].message
+
+
+def test_a_log_that_is_not_declared_accuses_nobody() -> None:
+    declared = ("orders", "fulfillments", "movements", "stock")
+    assert check(planted("A11 in the log", ledger_queries=declared)).totals == {}

@@ -119,3 +119,18 @@ def test_a_third_shipment_that_names_no_shop_is_one_too_many() -> None:
     world.ship(VICTIM, at_ms=2_050, shop="")
     world.end()
     assert check(world.bundle()).totals.get("A1") == 1
+
+
+@pytest.mark.parametrize(("shared", "codes"), [(False, {"A3"}), (True, set())])
+def test_of_a_shared_order_id_nobody_knows_the_first_commit(shared: bool, codes: set[str]) -> None:
+    """A log that is written last is all that names the order if its id is that of two orders."""
+    world = World()
+    world.deliver(VICTIM, at_ms=2_000)
+    world.hold_state(VICTIM)
+    world.ship(VICTIM, at_ms=2_600)
+    world.transact(VICTIM, replica="web-1", begin_ms=2_500, end_ms=2_540,
+                   keys=(world.intents[0].webhook_id,))  # fmt: skip
+    if shared:
+        world.settled_order(VICTIM, at_ms=3_000, shop=OTHER_SHOP)
+    world.end()
+    assert set(check(world.bundle()).totals) == codes

@@ -128,6 +128,9 @@ CAUSES: dict[str, tuple[set[str], Callable[[], Bundle]]] = {
     "witness file missing": ({"witness-missing"}, lambda: replace(
         clean(1), has_witness_file=False, calls=(), replies=())),
     "no ledger": ({"no-ledger"}, lambda: ended(nothing, ledger_queries=())),
+    "no ledger and no look": ({"no-ledger"}, lambda: replace(
+        ended(lambda world: world.deliver(FIRST, at_ms=20_000, copy=7), ledger_queries=()),
+        snapshots=())),
     "torn line": (
         {"unreadable-lines"},
         lambda: replace(clean(1), notes=(Note(file="wire.jsonl", line=3, torn=True, problem="x"),)),
@@ -161,6 +164,15 @@ def test_shed_orders_are_a_doubt_and_a_higher_threshold_removes_it() -> None:
     verdict = check(world.bundle())
     assert [doubt.cause for doubt in verdict.doubts] == ["shed-orders"]
     assert check(with_thresholds(world.bundle(), shed_orders=2)).exit_status == 0
+
+
+def test_orders_that_were_planned_and_neither_sent_nor_shed_are_a_doubt() -> None:
+    world = clean_world(3)
+    orders = len({intent.order_id for intent in world.intents})
+    world.end(planned=orders + 2)
+    (doubt,) = check(world.bundle()).doubts
+    assert doubt.cause == "orders-not-sent"
+    assert f"2 orders short of the {orders + 2}" in doubt.message
 
 
 def test_a_trace_that_ends_before_the_run_proves_nothing() -> None:
@@ -198,6 +210,41 @@ def test_the_reason_of_a_missed_fault_is_told() -> None:
     )
     (doubt,) = check(replace(bundle, faults=(*bundle.faults, missed))).doubts
     assert "no transaction parked" in doubt.message
+
+
+def said(bundle: Bundle) -> str:
+    return " ".join(doubt.message for doubt in check(bundle).doubts)
+
+
+def test_each_fault_is_told_with_its_own_reasons() -> None:
+    assert "not even journaled" in said(ended(nothing, asked_faults={"crash:blind": 2}))
+    assert "missing: the whole record of it" in said(crash_journal(Stage.INJECT))
+    world = clean_world(3, asked_faults={"freeze:blind": 1})
+    world.crash("a", "blind", at_ms=150, missing=("exit_signal",))
+    world.crash("b", "reply-lost", at_ms=150, missing=("backend_gone", "fate"))
+    world.crash("c", "blind", at_ms=150, kind="freeze", until=Stage.ASKED)
+    world.crash("d", "reply-lost", at_ms=150, until=Stage.ASKED)
+    asked = world.faults[-2:]
+    for one, reason in zip(asked, ("no replica", "no transaction"), strict=True):
+        detail = {"reason": reason}
+        world.faults.append(msgspec.structs.replace(one, stage=Stage.MISSED, detail=detail))
+    world.end()
+    told = said(world.bundle())
+    assert "crash:blind: 1 of 1 happened without proof (missing: exit_signal)" in told
+    assert "crash:reply-lost: 1 of 1 happened without proof (missing: backend_gone, fate)" in told
+    assert "freeze:blind: 1 of 1 never happened (no replica)" in told
+    assert "crash:reply-lost: 1 of 2 never happened (no transaction)" in told
+
+
+def test_why_a_run_was_cut_short_is_told() -> None:
+    assert "its status is 'interrupted'" in said(ended(nothing, status="interrupted"))
+    assert "1 of 1 senders never reported" in said(replace(clean(1), generator_ends=()))
+
+
+def test_of_many_sentences_the_first_are_told() -> None:
+    notes = tuple(Note(file="x.jsonl", line=n, torn=False, problem="x") for n in range(4))
+    assert said(replace(clean(1), notes=notes)).endswith("; and 1 more")
+    assert "more" not in said(replace(clean(1), notes=notes[:3]))
 
 
 def test_findings_do_not_move_the_verdict() -> None:

@@ -1,6 +1,7 @@
 """Nothing of a value survives in what the wire stores, however it was written."""
 
 import re
+import struct
 import uuid
 
 import pytest
@@ -104,8 +105,65 @@ def test_ids_of_the_traffic_are_kept_and_named(id_: str) -> None:
     assert redact_value(1, f'{{"hush": "{id_}"}}'.encode())[1] == (id_,)
 
 
+def numeric(*digits: int, weight: int = 4, sign: int = 0) -> bytes:
+    """As Postgres sends it: groups of four digits, the first of them 10000**weight."""
+    return struct.pack(f"!HhHH{len(digits)}H", len(digits), weight, sign, 0, *digits)
+
+
+def array(element: int, *values: bytes | None, dimensions: int = 1) -> bytes:
+    """As Postgres sends it."""
+    content = struct.pack("!iii", dimensions, 0, element)
+    content += struct.pack("!ii", len(values), 1) * dimensions
+    for value in values:
+        content += struct.pack("!i", -1) if value is None else struct.pack("!i", len(value)) + value
+    return content
+
+
+@pytest.mark.parametrize("oid", [1700, 0])
+def test_a_binary_numeric_is_an_id_if_it_has_its_digits(oid: int) -> None:
+    assert redact_value(1, numeric(91, 0, 0, 0, 42), oid) == (ORDER, (ORDER,))
+    whole = ORDER[:2] + "0" * 16
+    assert redact_value(1, numeric(91), oid) == (whole, (whole,))  # zeros at the end are not sent
+    for other in (
+        numeric(91, 0, 0, 0, 42, 1), numeric(91, 0, 0, 0, 42, sign=0x4000),
+        numeric(90, 0, 0, 0, 42), numeric(91, 0, 0, 0, 42, weight=3),
+        numeric(91, 0, 0, 0, 10_000), numeric(),
+        numeric(91, 0, 0, 0, 42)[:-1], numeric(91, 0, 0, 0, 42) + b"x",
+    ):  # fmt: skip
+        assert redact_value(1, other, oid) == (f"‹{len(other)} bytes›", ())
+    assert redact_value(1, numeric(91, 0, 0, 0, 42), 20)[1] == ()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_ids_in_a_binary_array_are_named(known: bool) -> None:
+    order, webhook = struct.pack("!q", int(ORDER)), uuid.UUID(WEBHOOK).bytes
+    other = struct.pack("!q", 42)
+    for oid, element, values, keys in (
+        (1016, 20, (order, other, None, order), (ORDER, ORDER)),
+        (1231, 1700, (numeric(91, 0, 0, 0, 42),), (ORDER,)),
+        (2951, 2950, (webhook, None), (WEBHOOK,)),
+        (1009, 25, (b"hush", WEBHOOK.encode()), (WEBHOOK,)),
+        (1016, 20, (), ()),
+        (1005, 21, (order,), ()),
+    ):
+        value = array(element, *values)
+        assert redact_value(1, value, oid if known else 0) == (f"‹{len(value)} bytes›", keys)
+    square = array(20, order, dimensions=2)
+    assert redact_value(1, square, 1016)[1] == (ORDER,)
+    assert redact_value(1, array(20, order)[:-1], 1016)[1] == ()
+    assert redact_value(0, array(20, order), 1016)[1] == ()
+
+
+def test_a_long_array_is_read_to_the_limit() -> None:
+    order = struct.pack("!q", int(ORDER))
+    keys = redact_value(1, array(20, *[order] * SCAN_MAX_BYTES), 1016)[1]
+    assert 0 < len(keys) <= SCAN_MAX_BYTES // 12
+
+
 @settings(deadline=None)
-@given(st.binary(max_size=40), st.sampled_from([0, 20, 25, 2950]), st.sampled_from([0, 1]))
+@given(
+    st.binary(max_size=40), st.sampled_from([0, 20, 25, 1016, 1700, 2950]), st.sampled_from([0, 1])
+)
 def test_a_bind_value_is_an_id_or_its_size(value: bytes, oid: int, shape: int) -> None:
     shown, keys = redact_value(shape, value, oid)
     assert shown == f"‹{len(value)} bytes›" or keys == (shown,)

@@ -1,0 +1,40 @@
+"""What a run puts on machines and into clusters, written down before it is there.
+
+These records of the journal judge nothing: `onceproof heal` reads them, when the runner that should
+have taken all of it away again was killed.
+"""
+
+from results.records import Record
+
+
+class Spawned(Record, frozen=True, kw_only=True, tag="spawned"):
+    """A process of this run: what `onceproof heal` ends if the runner cannot."""
+
+    name: str
+    pid: int
+    created_at_seconds: float  # the process's own start time: a pid alone may be reused
+    at_ns: int
+
+
+class Created(Record, frozen=True, kw_only=True, tag="created"):
+    """A temporary folder of this run: what `onceproof heal` removes if the runner cannot."""
+
+    path: str
+    at_ns: int
+
+
+class Deployed(Record, frozen=True, kw_only=True, tag="deployed"):
+    """Objects of this run in a cluster: what `onceproof heal` deletes if the runner cannot."""
+
+    context: str  # of the kubeconfig; "in-cluster" from within
+    namespace: str
+    run: str  # the value of their label onceproof.dev/run
+    made_namespace: bool  # then it goes, too
+    at_ns: int
+
+
+class Undeployed(Record, frozen=True, kw_only=True, tag="undeployed"):
+    """All of a run's objects in a cluster have gone."""
+
+    run: str
+    at_ns: int
