@@ -60,7 +60,9 @@ async def find_access(context: str | None) -> Access:
             name = "in-cluster"
         else:
             await config.load_kube_config(  # type: ignore[no-untyped-call]
-                context=context, client_configuration=configuration
+                config_file=os.pathsep.join(map(str, kubeconfig())) or None,
+                context=context,
+                client_configuration=configuration,
             )
             name = context or current_context()
         tls = tls_of(configuration)
