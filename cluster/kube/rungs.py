@@ -53,12 +53,15 @@ kill -"$0" "$best"
 """
 
 SEIZE_AND_EXIT = """
-import ctypes
+import ctypes, os
 if open("/proc/1/comm").read() == "pause\\n":
     raise SystemExit("ptrace: PID 1 is the pod's, not the container's (a shared PID namespace)")
 libc = ctypes.CDLL(None, use_errno=True)
 if libc.ptrace(0x4206, 1, 0, 0x100000):
-    raise SystemExit("ptrace: errno %d" % ctypes.get_errno())
+    lines = open("/proc/1/status").read().splitlines()
+    ids = [line.split()[1] for line in lines if line.startswith(("Uid:", "Gid:"))]
+    raise SystemExit("ptrace: errno %d; PID 1 is %s, this is %d:%d" % (
+        ctypes.get_errno(), ":".join(ids), os.getuid(), os.getgid()))
 """
 
 
@@ -104,15 +107,21 @@ def told(answer: Executed, pod: str) -> None:
 
 
 async def add_helper(gateway: Gateway, pod: Manifest, container: str, image: str) -> None:
-    """Add an ephemeral container beside the victim's that seizes its PID 1."""
+    """Add an ephemeral container beside the victim's that seizes its PID 1.
+
+    It must run as the victim's user and group: those that the pod asks for, else those that the
+    kubelet tells of (not every one does).
+    """
     spec = next(one for one in pod["spec"]["containers"] if one["name"] == container)
+    found = status_of(pod, container).get("user", {}).get("linux", {})
+    ids = {} if not found else {"runAsUser": found["uid"], "runAsGroup": found["gid"]}
     helper: dict[str, Any] = {
         "name": f"onceproof-crash-{secrets.token_hex(3)}",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "targetContainerName": container,
         "command": ["python", "-c", SEIZE_AND_EXIT],
-        "securityContext": spec.get("securityContext", {}),
+        "securityContext": {**ids, **spec.get("securityContext", {})},
     }
     await gateway.patch(
         "Pod", pod["metadata"]["name"], {"spec": {"ephemeralContainers": [helper]}},
