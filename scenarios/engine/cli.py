@@ -26,6 +26,7 @@ from scenarios.engine.options import (
     RUNS,
     SEED,
     SLO,
+    WORKERS,
 )
 
 
@@ -90,10 +91,12 @@ def list_all(config: Path | None, as_json: bool) -> int:
 @CONTEXT
 @NAMESPACE
 @IMAGE
+@WORKERS
 def run(
     scenario: str, strategy: str | None, provider: str, database_url: str | None,
     config: Path | None, seed: int | None, runs: Path | None, as_json: bool, search: bool,
     slos: tuple[str, ...], place: str, kube_context: str | None, namespace: str, image: str,
+    workers: int,
 ) -> int:  # fmt: skip
     """Run SCENARIO (a name from `onceproof list`, or the path of a file of yours) and judge it.
 
@@ -109,7 +112,9 @@ def run(
 
     cluster = None
     if place == "kubernetes":
-        cluster = ClusterTarget(context=kube_context, namespace=namespace, image=image)
+        cluster = ClusterTarget(
+            context=kube_context, namespace=namespace, image=image, workers=workers
+        )
 
     return interruptible(
         run_and_show(

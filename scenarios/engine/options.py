@@ -69,6 +69,10 @@ IMAGE = click.option(
     "--image", envvar="ONCEPROOF_IMAGE", default="localhost/onceproof", show_default=True,
     help="The image of all pods, built from the Dockerfile of this checkout.",
 )  # fmt: skip
+WORKERS = click.option(
+    "--workers", type=click.IntRange(1, 50), default=1, show_default=True,
+    help="Sending pods; more than one have a master.",
+)  # fmt: skip
 
 
 def checked_slos(given: tuple[str, ...]) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ class ClusterTarget:
     context: str | None  # of the kubeconfig; None: the current one
     namespace: str
     image: str
+    workers: int = 1  # sending pods; more than one have a master
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
