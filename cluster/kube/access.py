@@ -39,7 +39,11 @@ class Access:
     def session(self) -> aiohttp.ClientSession:
         """A session of its own: no two parts of a run share connections."""
         connector = aiohttp.TCPConnector(ssl=self.tls, limit=0, keepalive_timeout=30)
-        return aiohttp.ClientSession(connector=connector, trust_env=False)
+        session = aiohttp.ClientSession(connector=connector, trust_env=False)
+        # A GET whose connection breaks is not sent again behind our back: a command in a container
+        # is one, and would be carried out twice.
+        session._retry_connection = False
+        return session
 
 
 async def find_access(context: str | None) -> Access:
@@ -56,15 +60,18 @@ async def find_access(context: str | None) -> Access:
             name = "in-cluster"
         else:
             await config.load_kube_config(  # type: ignore[no-untyped-call]
-                context=context, client_configuration=configuration
+                config_file=os.pathsep.join(map(str, kubeconfig())) or None,
+                context=context,
+                client_configuration=configuration,
             )
             name = context or current_context()
-    except (ConfigException, OSError, TypeError, yaml.YAMLError) as error:
+        tls = tls_of(configuration)
+    except (ConfigException, OSError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(
             f"No Kubernetes cluster was found: {error}. Set KUBECONFIG, or name a context of it "
             "with --context (`kubectl config get-contexts` lists them)."
         ) from None
-    return Access(name, configuration.host.rstrip("/"), tls_of(configuration), configuration)
+    return Access(name, configuration.host.rstrip("/"), tls, configuration)
 
 
 def kubeconfig() -> list[Path]:

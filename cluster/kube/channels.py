@@ -27,7 +27,8 @@ STDOUT, STDERR, STATUS = 1, 2, 3
 CONNECT_SECONDS = 10.0
 MESSAGE_MAX_BYTES = 4 << 20
 OUTPUT_MAX_BYTES = 4 << 20
-SILENCE_SECONDS = 30.0  # a ping of ours is answered sooner, or the connection is dead
+SILENCE_SECONDS = 60.0  # then we ping; no answer for half of that: the connection is dead
+NOT_BEGUN = ("failed to start exec", "unable to start container process", "executable file not")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,17 @@ class Executed:
     stdout: bytes
     stderr: bytes
     status: int | None
+    refusal: str = ""  # of whoever was to run it
+
+    @property
+    def begun(self) -> bool:
+        """False only if the command surely never ran."""
+        return not any(words in self.refusal for words in NOT_BEGUN)
 
     @property
     def said(self) -> str:
         """Its last words, for a message."""
-        words = (self.stderr or self.stdout).decode(errors="replace").strip()
+        words = (self.stderr or self.stdout).decode(errors="replace").strip() or self.refusal
         return words[-300:] or f"status {self.status}"
 
 
@@ -85,7 +92,7 @@ async def execute(
 ) -> Executed:
     """Run a command to its end; ClusterError when it could not be asked for or does not end."""
     streams = {STDOUT: bytearray(), STDERR: bytearray()}
-    status: int | None = None
+    status, refusal = None, ""
     try:
         async with (
             asyncio.timeout(timeout_seconds),
@@ -96,7 +103,7 @@ async def execute(
                     continue
                 channel, data = message.data[0], message.data[1:]
                 if channel == STATUS:
-                    status = exit_status(data)
+                    status, refusal = exit_status(data)
                 elif channel in streams and len(streams[channel]) < OUTPUT_MAX_BYTES:
                     streams[channel] += data
     except TimeoutError:
@@ -104,8 +111,8 @@ async def execute(
             f"{command[0]} in {pod} did not end within {timeout_seconds:.0f} s."
         ) from None
     except (aiohttp.ClientError, OSError):
-        status = None  # cut: lost
-    return Executed(bytes(streams[STDOUT]), bytes(streams[STDERR]), status)
+        pass  # cut: lost, unless the status came before
+    return Executed(bytes(streams[STDOUT]), bytes(streams[STDERR]), status, refusal)
 
 
 async def follow(
@@ -121,18 +128,18 @@ async def follow(
                 yield message.data[1:]
 
 
-def exit_status(content: bytes) -> int | None:
-    """The exit status in a message of the status channel; None for a failure to run at all."""
+def exit_status(content: bytes) -> tuple[int | None, str]:
+    """The exit status in a message of the status channel; None, and why, where there is none."""
     try:
         answer = json.loads(content)
     except ValueError:
-        return None
+        return None, content.decode(errors="replace")
     if answer.get("status") == "Success":
-        return 0
-    for cause in answer.get("details", {}).get("causes", ()):
+        return 0, ""
+    for cause in (answer.get("details") or {}).get("causes") or ():
         if cause.get("reason") == "ExitCode":
-            return int(cause["message"])
-    return None
+            return int(cause["message"]), ""
+    return None, str(answer.get("message", ""))
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 A cluster's API is at times away (an upgrade of its control plane, a throttle, a cut connection),
 and none of that is the service's fault. A call that can be repeated without harm is repeated,
 slower and slower, until its deadline; 429 is obeyed. What cannot be repeated (a delete with a
-uid is: the second one finds nothing or another) is not.
+uid can: the second one finds nothing or another) is only where it surely was not carried out.
 
 Limits: no pagination beyond `LIST_MAX` objects of a kind in one namespace.
 """
@@ -82,9 +82,12 @@ class Gateway:
                 return None
             raise
 
-    async def list(self, kind: str, selector: str = "") -> tuple[list[Manifest], str]:
-        """The objects of a kind that a label selector names, and the version of that list."""
-        query = {"limit": str(LIST_MAX), "labelSelector": selector}
+    async def list(
+        self, kind: str, selector: str = "", *, fields: str = ""
+    ) -> tuple[list[Manifest], str]:
+        """The objects of a kind that a label selector (and a field selector) names, and the
+        version of that list."""
+        query = {"limit": str(LIST_MAX), "labelSelector": selector, "fieldSelector": fields}
         answer = await self.call("GET", path_of(kind, self.namespace), query=query)
         if answer["metadata"].get("continue"):
             raise ClusterError(f"There are more than {LIST_MAX} objects of kind {kind}.")
@@ -106,7 +109,7 @@ class Gateway:
         path = path_of(manifest["kind"], self.namespace)
         if subresource_of:
             path = subresource_of
-        return await self.call("POST", path, body=manifest, repeat=False)
+        return await self.call("POST", path, body=manifest, repeat=False, throttled=True)
 
     async def patch(
         self, kind: str, name: str, body: Any, *, subresource: str = "",
@@ -221,19 +224,29 @@ class Gateway:
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None,
-        content_type: str = "application/json", repeat: bool = True,
+        content_type: str = "application/json", repeat: bool = True, throttled: bool = False,
     ) -> Manifest:  # fmt: skip
-        """One request and its answer; ApiError for a refusal, ClusterError for silence."""
-        answer: Manifest = json.loads(
-            await self._bytes(
-                method, path, query=query, body=body, content_type=content_type, repeat=repeat
-            )
-        )
+        """One request and its answer; ApiError for a refusal, ClusterError for silence.
+
+        `throttled`: 429 says that the server had no time, so that it may be asked again also for
+        what must not be done twice; of an eviction it is the answer.
+        """
+        content = await self._bytes(
+            method, path, query=query, body=body, content_type=content_type, repeat=repeat,
+            throttled=throttled,
+        )  # fmt: skip
+        try:
+            answer: Manifest = json.loads(content)
+        except ValueError:
+            raise ClusterError(
+                f"{self.access.host} answered {method} {path} with something else than JSON: is "
+                "it an API server?"
+            ) from None
         return answer
 
     async def _bytes(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None,
-        content_type: str = "application/json", repeat: bool = True,
+        content_type: str = "application/json", repeat: bool = True, throttled: bool = False,
     ) -> bytes:  # fmt: skip
         """One request until its deadline, again and again where that does no harm."""
         loop = asyncio.get_running_loop()
@@ -252,7 +265,8 @@ class Gateway:
             else:
                 if status < 300:
                     return content
-                if status not in AGAIN or not repeat:
+                again = status in AGAIN if repeat else throttled and status == 429
+                if not again:
                     raise refused(method, path, status, content.decode(errors="replace"))
                 problem = f"status {status}"
                 pause_seconds = max(pause_seconds, wait)

@@ -8,6 +8,7 @@ was killed.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from cluster.journal import Journal
 from cluster.kube.gateway import ApiError, Gateway
 from cluster.kube.kinds import KINDS, Manifest, name_of
 from cluster.kube.manifests import CHAOS, NAME, OWN_KINDS, RUN, label
-from results.errors import ClusterError, ConfigError
+from results.errors import ClusterError, ConfigError, OnceproofError
 from results.footprint import Deployed, Undeployed
 
 REMOVE_SECONDS = 90.0
@@ -49,13 +50,16 @@ class Installation:
         )  # fmt: skip
         try:
             if found is None:
-                await self.gateway.create({
+                made: Manifest = {
                     "apiVersion": "v1", "kind": "Namespace",
                     "metadata": {"name": namespace, "labels": {CHAOS: "enabled"}},
-                })  # fmt: skip
+                }  # fmt: skip
+                label(made["metadata"], self.run)  # only that one is deleted again
+                await self.gateway.create(made)
             await self._lease()
         except BaseException:
-            await self.remove()
+            with contextlib.suppress(OnceproofError):  # then the journal says that `heal` must
+                await self.remove()
             raise
 
     async def _lease(self) -> None:
@@ -93,7 +97,12 @@ class Installation:
                 f"The namespace {self.gateway.namespace} holds {', '.join(taken)} already, which "
                 "is not this run's. Name another with --namespace: one that is not there is made."
             )
-        await asyncio.gather(*(self.gateway.apply(manifest) for manifest in wanted))
+        done = await asyncio.gather(
+            *(self.gateway.apply(manifest) for manifest in wanted), return_exceptions=True
+        )
+        for outcome in done:  # only when all are at rest: nothing is made behind a removal's back
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def remove(self) -> None:
         """Delete all of it, and wait until it is gone."""
@@ -102,48 +111,46 @@ class Installation:
 
 
 async def remove_run(gateway: Gateway, run: str, *, made_namespace: bool) -> list[str]:
-    """Delete everything that carries a run's label; the names. ClusterError if something stays."""
-    selector = f"{RUN}={run}"
-    removed: list[str] = []
-    for kind in OWN_KINDS:
-        if kind == "Pod":
-            removed += await remove_pods(gateway, selector)
-            continue
-        objects, _ = await gateway.list(kind, selector)
-        for found in objects:
-            await gateway.delete(kind, found["metadata"]["name"], uid=found["metadata"]["uid"])
-            removed.append(name_of({"kind": kind, **found}))
-    if made_namespace:
-        await gateway.delete("Namespace", gateway.namespace)
-        await wait_until(
-            lambda: is_gone(gateway, "Namespace", gateway.namespace), NAMESPACE_SECONDS,
-            f"The namespace {gateway.namespace}",
-        )  # fmt: skip
-        removed.append(f"Namespace {gateway.namespace}")
-    return removed
+    """Delete everything that carries a run's label; the names. ClusterError if something stays.
+
+    Looks until nothing is left: a controller makes a pod in the last moment, a call that was cut
+    makes an object late. Pods are not given time to drain: nothing of theirs is needed any more.
+    """
+    removed: dict[str, str] = {}  # uid -> what it was
+
+    async def nothing_left() -> bool:
+        left = False
+        for kind in OWN_KINDS:
+            objects, _ = await gateway.list(kind, f"{RUN}={run}")
+            for metadata in (found["metadata"] for found in objects):
+                left = True
+                if metadata["uid"] not in removed:
+                    await gateway.delete(
+                        kind, metadata["name"], uid=metadata["uid"],
+                        grace_seconds=1 if kind == "Pod" else None,
+                    )  # fmt: skip
+                    removed[metadata["uid"]] = f"{kind} {metadata['name']}"
+        return not left
+
+    await wait_until(nothing_left, REMOVE_SECONDS, f"What carries the label {RUN}={run}")
+    names = list(removed.values())
+    if made_namespace and await remove_namespace(gateway, run):
+        names.append(f"Namespace {gateway.namespace}")
+    return names
 
 
-async def remove_pods(gateway: Gateway, selector: str) -> list[str]:
-    """Delete pods, and those that their controllers made in the last moment, without waiting
-    for them to drain: nothing of theirs is needed any more."""
-    removed: set[str] = set()
-
-    async def none_left() -> bool:
-        pods, _ = await gateway.list("Pod", selector)
-        for pod in pods:
-            metadata = pod["metadata"]
-            if metadata["name"] not in removed:
-                await gateway.delete("Pod", metadata["name"], uid=metadata["uid"], grace_seconds=1)
-                removed.add(metadata["name"])
-        return not pods
-
-    await wait_until(none_left, REMOVE_SECONDS, f"The pods with the label {selector}")
-    return [f"Pod {name}" for name in sorted(removed)]
-
-
-async def is_gone(gateway: Gateway, kind: str, name: str) -> bool:
-    """Whether there is no such object."""
-    return await gateway.get(kind, name) is None
+async def remove_namespace(gateway: Gateway, run: str) -> bool:
+    """Delete the namespace that a run has made; False when it is not there, or another's."""
+    found = await gateway.get("Namespace", gateway.namespace)
+    if found is None or found["metadata"].get("labels", {}).get(RUN) != run:
+        return False
+    uid = found["metadata"]["uid"]
+    await gateway.delete("Namespace", gateway.namespace, uid=uid)
+    if not await gateway.gone(
+        "Namespace", gateway.namespace, uid=uid, timeout_seconds=NAMESPACE_SECONDS
+    ):
+        raise stays(f"The namespace {gateway.namespace}", NAMESPACE_SECONDS)
+    return True
 
 
 async def wait_until(condition: Callable[[], Awaitable[bool]], seconds: float, what: str) -> None:
@@ -151,11 +158,16 @@ async def wait_until(condition: Callable[[], Awaitable[bool]], seconds: float, w
     deadline = time.monotonic() + seconds
     while not await condition():
         if time.monotonic() >= deadline:
-            raise ClusterError(
-                f"{what} did not go within {seconds:.0f} s: `kubectl describe` tells what holds "
-                "it (a finalizer?). Then `onceproof heal`."
-            )
+            raise stays(what, seconds)
         await asyncio.sleep(POLL_SECONDS)
+
+
+def stays(what: str, seconds: float) -> ClusterError:
+    """The sentence for what was deleted and is there all the same."""
+    return ClusterError(
+        f"{what} did not go within {seconds:.0f} s: `kubectl describe` tells what holds it (a "
+        "finalizer?). Then `onceproof heal`."
+    )
 
 
 def refuse_reserved(namespace: str) -> None:

@@ -21,9 +21,9 @@ CHAOS = "onceproof.dev/chaos"
 SERVICE = "payment-processor"
 NAME = "onceproof"  # of the Secret, the ConfigMap and the Lease
 OWN_KINDS = (
-    "Deployment", "StatefulSet", "Job", "Pod", "NetworkPolicy", "Secret", "ConfigMap", "Service",
-    "ServiceAccount", "Role", "RoleBinding", "PodDisruptionBudget", "HorizontalPodAutoscaler",
-    "Lease",
+    "Deployment", "StatefulSet", "Job", "ReplicaSet", "Pod", "NetworkPolicy", "Secret", "ConfigMap",
+    "Service", "ServiceAccount", "Role", "RoleBinding", "PodDisruptionBudget",
+    "HorizontalPodAutoscaler", "Lease",
 )  # fmt: skip
 """What a run may create in a namespace: deleted by its label, in this order."""
 

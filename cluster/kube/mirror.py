@@ -9,7 +9,6 @@ At the end both are compared: a copy that is shorter than its original is a run 
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 from pathlib import Path
@@ -24,7 +23,6 @@ from results.errors import ClusterError
 
 AGAIN_SECONDS = 0.2
 LINE_MAX_BYTES = 16 << 20
-LOOK_SECONDS = 0.05
 SIZE = "import glob,os,sys;print(sum(os.stat(p).st_size for p in glob.glob(sys.argv[1])))"
 log = logging.getLogger(__name__)
 
@@ -48,6 +46,8 @@ class Mirror:
         self._container = container
         self._remote = remote
         self._shift_ns = shift_ns
+        self._grown = asyncio.Event()
+        self._trouble = ""  # why it broke the last time
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Mirror":
@@ -57,8 +57,7 @@ class Mirror:
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])
 
     async def drained(self, *, timeout_seconds: float) -> None:
         """Wait until all that the original holds now is here; ClusterError at the deadline."""
@@ -66,13 +65,13 @@ class Mirror:
         try:
             async with asyncio.timeout(timeout_seconds):
                 while self.copied_bytes < wanted:
-                    if self._task is not None and self._task.done():
-                        self._task.result()
-                    await asyncio.sleep(LOOK_SECONDS)
+                    self._grown.clear()
+                    await self._grown.wait()
         except TimeoutError:
+            why = f" The last that was heard of it: {self._trouble}" if self._trouble else ""
             raise ClusterError(
                 f"Of {self._remote} in {self._pod} {wanted - self.copied_bytes} bytes were not "
-                f"copied within {timeout_seconds:.0f} s."
+                f"copied within {timeout_seconds:.0f} s.{why}"
             ) from None
 
     async def original_bytes(self) -> int:
@@ -98,24 +97,32 @@ class Mirror:
                         raise ClusterError(f"{self._remote} in {self._pod} has no line's end.")
                     if newline:
                         self._append(whole + newline)
-            except (ClusterError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            except (
+                ClusterError, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError
+            ) as error:  # fmt: skip
+                self._trouble = str(error) or repr(error)
                 log.info("the copy of %s in %s broke: %s", self._remote, self._pod, error)
             await asyncio.sleep(AGAIN_SECONDS)
 
     def _append(self, lines: bytes) -> None:
-        """Whole lines, in one write; on our clock."""
+        """Whole lines, or none of them; on our clock."""
         own = lines if not self._shift_ns else b"".join(
             msgspec.json.encode(shifted(msgspec.json.decode(line), self._shift_ns)) + b"\n"
             for line in lines.splitlines()
         )  # fmt: skip
         descriptor = os.open(self.local, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        before = os.fstat(descriptor).st_size
         try:
             view = memoryview(own)
             while view:
                 view = view[os.write(descriptor, view) :]
+        except OSError:  # a full disk: what was begun is fetched again
+            os.ftruncate(descriptor, before)
+            raise
         finally:
             os.close(descriptor)
         self.copied_bytes += len(lines)
+        self._grown.set()
 
 
 def shifted(value: Any, shift_ns: int) -> Any:

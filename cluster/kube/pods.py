@@ -68,7 +68,10 @@ class Pods:
 
     async def thaw(self, replica: Replica) -> None:
         """SIGCONT; harmless when it was not frozen or has ended since."""
-        if (pod := self._now(replica)) is not None:
+        pod = self._now(replica)
+        if pod is not None and replica_of(pod).identity == replica.identity:
+            if "running" not in status_of(pod, CONTAINER).get("state", {}):
+                return
             await send_signal(self.gateway, pod["metadata"]["name"], CONTAINER, "CONT")
 
     async def stop(self, replica: Replica) -> None:
@@ -98,7 +101,7 @@ class Pods:
             doubts.append("reason: the kernel killed it for its memory")
         if struck := self._struck.get(replica.identity):
             doubts += late(struck, facts["finished_at"])
-            doubts += await self._killed_by_kubelet(facts["pod"])
+            doubts += await self._killed_by_kubelet(facts["pod"], end.get("startedAt", ""))
         return Death(
             replica=replica.name, identity=replica.identity, exit_code=end["exitCode"],
             signal=None, at_ns=at_ns, facts=facts, doubts=tuple(doubts),
@@ -161,14 +164,16 @@ class Pods:
                 return now
         return None
 
-    async def _killed_by_kubelet(self, pod: str) -> list[str]:
-        events, _ = await self.gateway.list("Event")
+    async def _killed_by_kubelet(self, pod: str, since: str) -> list[str]:
+        """A doubt for each time that a probe ended it; what came before this container did not."""
+        events, _ = await self.gateway.list(
+            "Event", fields=f"involvedObject.name={pod},reason=Killing"
+        )
         return [
             f"killed: by the kubelet, too: {event.get('message', '')[:100]}"
             for event in events
-            if event.get("reason") == "Killing"
-            and event.get("involvedObject", {}).get("name") == pod
-            and "probe" in event.get("message", "")
+            if "probe" in event.get("message", "")
+            and (event.get("lastTimestamp") or event.get("eventTime") or since) >= since
         ]
 
 

@@ -16,13 +16,15 @@ Which one works is tried on a pod that is made for it, before anything else is t
 import asyncio
 import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from cluster.kube.channels import Executed, execute
-from cluster.kube.gateway import STRATEGIC_PATCH, ApiError, Gateway
+from cluster.kube.gateway import STRATEGIC_PATCH, Gateway
 from cluster.kube.kinds import Manifest
-from cluster.kube.watch import status_of, stuck, terminations
+from cluster.kube.watch import HOPELESS, status_of, stuck, terminations
 from results.errors import ClusterError
 
 EXEC_SECONDS = 10.0
@@ -31,15 +33,18 @@ START_SECONDS = 60.0
 POLL_SECONDS = 0.1
 KILLED = 137  # 128 + 9
 
-# The first process of a container in a shared namespace: a child of nobody in it, and the oldest.
+# The first process of a container in a shared namespace: of those that are in the container's own
+# cgroup (a sidecar's are not) a child of nobody, and the oldest.
 SIGNAL_FIRST = """
 read -r first </proc/1/comm; [ "$first" = pause ] || { echo "no shared PID namespace" >&2; exit 3; }
+read -r mine </proc/self/cgroup
 best=; begun=
 for folder in /proc/[0-9]*; do
   pid=${folder#/proc/}; [ "$pid" = 1 ] || [ "$pid" = $$ ] && continue
   read -r line <"$folder/stat" || continue
   set -- ${line##*) }
   [ "$2" = 0 ] || continue
+  read -r whose <"$folder/cgroup" && [ "$whose" = "$mine" ] || continue
   shift 19
   if [ -z "$best" ] || [ "$1" -lt "$begun" ]; then best=$pid; begun=$1; fi
 done
@@ -48,10 +53,15 @@ kill -"$0" "$best"
 """
 
 SEIZE_AND_EXIT = """
-import ctypes
+import ctypes, os
+if open("/proc/1/comm").read() == "pause\\n":
+    raise SystemExit("ptrace: PID 1 is the pod's, not the container's (a shared PID namespace)")
 libc = ctypes.CDLL(None, use_errno=True)
 if libc.ptrace(0x4206, 1, 0, 0x100000):
-    raise SystemExit("ptrace: errno %d" % ctypes.get_errno())
+    lines = open("/proc/1/status").read().splitlines()
+    ids = [line.split()[1] for line in lines if line.startswith(("Uid:", "Gid:"))]
+    raise SystemExit("ptrace: errno %d; PID 1 is %s, this is %d:%d" % (
+        ctypes.get_errno(), ":".join(ids), os.getuid(), os.getgid()))
 """
 
 
@@ -92,20 +102,26 @@ def told(answer: Executed, pod: str) -> None:
     """A status says whether it was done; none is how a command ends whose container died."""
     if answer.status not in (0, None, KILLED):
         raise ClusterError(f"{pod}: {answer.said}")
-    if answer.status is None and answer.stderr:
+    if answer.status is None and (answer.stderr or not answer.begun):
         raise ClusterError(f"{pod}: {answer.said}")
 
 
 async def add_helper(gateway: Gateway, pod: Manifest, container: str, image: str) -> None:
-    """Add an ephemeral container beside the victim's that seizes its PID 1."""
+    """Add an ephemeral container beside the victim's that seizes its PID 1.
+
+    It must run as the victim's user and group: those that the pod asks for, else those that the
+    kubelet tells of (not every one does).
+    """
     spec = next(one for one in pod["spec"]["containers"] if one["name"] == container)
+    found = status_of(pod, container).get("user", {}).get("linux", {})
+    ids = {} if not found else {"runAsUser": found["uid"], "runAsGroup": found["gid"]}
     helper: dict[str, Any] = {
         "name": f"onceproof-crash-{secrets.token_hex(3)}",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "targetContainerName": container,
         "command": ["python", "-c", SEIZE_AND_EXIT],
-        "securityContext": spec.get("securityContext", {}),
+        "securityContext": {**ids, **spec.get("securityContext", {})},
     }
     await gateway.patch(
         "Pod", pod["metadata"]["name"], {"spec": {"ephemeralContainers": [helper]}},
@@ -121,28 +137,36 @@ async def prove(
 
     ClusterError "crash: unavailable", with the reason of each rung, when none does.
     """
+    reasons: list[str] = []
+    for rung in (Rung("shared-pid"), Rung("ptrace"), Rung("helper", helper_image)):
+        # A pod each: a kill that comes late must not speak for the next rung.
+        async with sacrifice(gateway, template, container, labels) as pod:
+            try:
+                await rung.kill(gateway, pod, container)
+                await killed(gateway, pod["metadata"]["name"], container)
+            except ClusterError as error:
+                reasons.append(f"{rung.name}: {error}")
+            else:
+                return rung
+    raise ClusterError(f"crash: unavailable: {'; '.join(reasons)}.")
+
+
+@asynccontextmanager
+async def sacrifice(
+    gateway: Gateway, template: Manifest, container: str, labels: dict[str, str]
+) -> AsyncIterator[Manifest]:
+    """A running pod like those of a template, for the time of the context."""
     name = f"onceproof-sacrifice-{secrets.token_hex(3)}"
-    spec = {**template["spec"], "restartPolicy": "Never"}
     pod = await gateway.create({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "labels": labels,
                      "annotations": template["metadata"].get("annotations", {})},
-        "spec": spec,
+        "spec": {**template["spec"], "restartPolicy": "Never"},
     })  # fmt: skip
-    reasons: list[str] = []
     try:
-        pod = await running(gateway, name, container)
-        for rung in (Rung("shared-pid"), Rung("ptrace"), Rung("helper", helper_image)):
-            try:
-                await rung.kill(gateway, pod, container)
-                await killed(gateway, name, container)
-            except (ClusterError, ApiError) as error:
-                reasons.append(f"{rung.name}: {error}")
-            else:
-                return rung
+        yield await running(gateway, name, container)
     finally:
         await gateway.delete("Pod", name, uid=pod["metadata"]["uid"], grace_seconds=0)
-    raise ClusterError(f"crash: unavailable: {'; '.join(reasons)}.")
 
 
 async def running(gateway: Gateway, name: str, container: str) -> Manifest:
@@ -161,14 +185,33 @@ async def running(gateway: Gateway, name: str, container: str) -> Manifest:
 
 
 async def killed(gateway: Gateway, name: str, container: str) -> None:
-    """Wait until a pod's container was ended by SIGKILL; ClusterError when it was not."""
-    deadline = time.monotonic() + DEATH_SECONDS
+    """Wait until a pod's container was ended by SIGKILL; ClusterError, saying why, if not.
+
+    A helper whose image is on its way is waited for, as a pod is; its end is not its victim's.
+    """
+    begun, helped = time.monotonic(), ""
+    deadline = begun + DEATH_SECONDS
     while time.monotonic() < deadline:
-        pod = await gateway.get("Pod", name)
-        ends = terminations(pod, container) if pod else []
-        if ends and ends[0]["exitCode"] == KILLED:
+        pod = await gateway.get("Pod", name) or {}
+        for end in terminations(pod, container):
+            if end["exitCode"] != KILLED or end.get("reason") == "OOMKilled":
+                raise ClusterError(
+                    f"it ended with exit code {end['exitCode']} ({end.get('reason', '')})"
+                )
             return
-        if ends:
-            raise ClusterError(f"it ended with exit code {ends[0]['exitCode']}")
+        for helper in pod.get("status", {}).get("ephemeralContainerStatuses", ()):
+            state = helper.get("state", {})
+            if waiting := state.get("waiting"):
+                deadline = begun + START_SECONDS
+                helped = f": the helper waits: {waiting.get('reason', '')}"
+                if waiting.get("reason") in HOPELESS:
+                    raise ClusterError(f"the helper does not start: {waiting['reason']}")
+            elif ended := state.get("terminated"):
+                if ended["exitCode"]:
+                    said = await gateway.logs(name, helper["name"], tail_lines=5)
+                    raise ClusterError(
+                        f"the helper ended with exit code {ended['exitCode']}: {said.strip()}"
+                    )
+                deadline = min(deadline, time.monotonic() + DEATH_SECONDS)
         await asyncio.sleep(POLL_SECONDS)
-    raise ClusterError(f"it still ran after {DEATH_SECONDS:.0f} s")
+    raise ClusterError(f"it still ran after {time.monotonic() - begun:.0f} s{helped}")

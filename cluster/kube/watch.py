@@ -51,19 +51,31 @@ class PodWatch:
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])
 
     async def until(self, look: Callable[[], _Found | None], seconds: float) -> _Found | None:
         """Look after every change until something is there; None at the deadline."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._changed:
                 while (found := look()) is None:
+                    self._require_alive()
                     await self._changed.wait()
                 return found
         return look()
 
+    def _require_alive(self) -> None:
+        """Nobody waits for what will never be seen."""
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            raise ClusterError(f"The watch of the pods ended: {self._task.exception()!r}.")
+
     async def _run(self) -> None:
+        try:
+            await self._keep()
+        finally:
+            async with self._changed:  # whoever waits looks once more, and sees that it ended
+                self._changed.notify_all()
+
+    async def _keep(self) -> None:
         version, pause_seconds = self._version, AGAIN_SECONDS
         while True:
             try:
@@ -73,6 +85,7 @@ class PodWatch:
                     version = event["object"]["metadata"]["resourceVersion"]
                     pause_seconds = AGAIN_SECONDS
                     await self._take(event["type"], event["object"])
+                await asyncio.sleep(AGAIN_SECONDS)  # some proxies end every watch at once
             except ClusterError as error:
                 log.info("watch: %s", error)
                 version = ""  # what happened meanwhile is only known by a new list
@@ -99,6 +112,9 @@ class PodWatch:
             if len(self.gone) > GONE_MAX:
                 self.gone.pop(next(iter(self.gone)))
         else:
+            before = self.now.get(name)
+            if before is not None and before["metadata"]["uid"] != pod["metadata"]["uid"]:
+                await self._take("DELETED", before)  # its end was missed, its name is another's
             self.now[name] = pod
         if self._on_pod is not None:
             self._on_pod(pod, what == "DELETED")
