@@ -19,9 +19,9 @@ from typing import Any
 
 from cluster.kube.gateway import Gateway
 from cluster.kube.kinds import Manifest
-from cluster.kube.rungs import Rung, send_signal
+from cluster.kube.rungs import Rung, send_signal, state_of_first
 from cluster.kube.watch import PodWatch, is_ready, status_of, terminations
-from cluster.place import Death, Replica
+from cluster.place import GONE, Death, Replica
 from results.errors import ClusterError
 
 ROLE = "onceproof.dev/role"
@@ -70,6 +70,13 @@ class Pods:
         """SIGCONT; harmless when it was not frozen or has ended since."""
         if (pod := self._now(replica)) is not None:
             await send_signal(self.gateway, pod["metadata"]["name"], CONTAINER, "CONT")
+
+    async def process_state(self, replica: Replica) -> str:
+        """The kernel's word for this container's process: `stopped`, another, or `gone`."""
+        pod = self._now(replica)
+        if pod is None or replica_of(pod).identity != replica.identity:
+            return GONE
+        return await state_of_first(self.gateway, pod["metadata"]["name"], CONTAINER)
 
     async def stop(self, replica: Replica) -> None:
         """Delete the pod, as a rollout does, and wait for its end."""

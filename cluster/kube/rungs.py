@@ -23,6 +23,7 @@ from cluster.kube.channels import Executed, execute
 from cluster.kube.gateway import STRATEGIC_PATCH, ApiError, Gateway
 from cluster.kube.kinds import Manifest
 from cluster.kube.watch import status_of, stuck, terminations
+from cluster.place import GONE, STOPPED
 from results.errors import ClusterError
 
 EXEC_SECONDS = 10.0
@@ -32,7 +33,7 @@ POLL_SECONDS = 0.1
 KILLED = 137  # 128 + 9
 
 # The first process of a container in a shared namespace: a child of nobody in it, and the oldest.
-SIGNAL_FIRST = """
+_FIND_FIRST = """
 read -r first </proc/1/comm; [ "$first" = pause ] || { echo "no shared PID namespace" >&2; exit 3; }
 best=; begun=
 for folder in /proc/[0-9]*; do
@@ -44,8 +45,15 @@ for folder in /proc/[0-9]*; do
   if [ -z "$best" ] || [ "$1" -lt "$begun" ]; then best=$pid; begun=$1; fi
 done
 [ -n "$best" ] || { echo "no process to signal" >&2; exit 3; }
-kill -"$0" "$best"
 """
+SIGNAL_FIRST = _FIND_FIRST + 'kill -"$0" "$best"\n'
+STATE_OF_FIRST = (
+    _FIND_FIRST
+    + """
+while read -r key word _; do [ "$key" = State: ] && echo "$word"; done </proc/"$best"/status; :
+"""
+)
+STATES = {"R": "running", "S": "sleeping", "D": "disk-sleep", "T": STOPPED, "Z": GONE, "X": GONE}
 
 SEIZE_AND_EXIT = """
 import ctypes
@@ -80,6 +88,15 @@ async def send_signal(gateway: Gateway, pod: str, container: str, signal: str) -
     """Signal the first process of a container in a shared namespace."""
     command = ("sh", "-c", SIGNAL_FIRST, signal)
     told(await execute(gateway, pod, container, command, timeout_seconds=EXEC_SECONDS), pod)
+
+
+async def state_of_first(gateway: Gateway, pod: str, container: str) -> str:
+    """The kernel's word for the first process of a container in a shared namespace."""
+    command = ("sh", "-c", STATE_OF_FIRST)
+    answer = await execute(gateway, pod, container, command, timeout_seconds=EXEC_SECONDS)
+    told(answer, pod)
+    letter = answer.stdout.decode(errors="replace").strip()
+    return STATES.get(letter, letter or GONE)  # its container died under the question: no letter
 
 
 async def seize(gateway: Gateway, pod: str, container: str) -> None:

@@ -38,7 +38,7 @@ from scenarios.engine.scenario import (
     Scenario,
 )
 
-NOT_IN_CLUSTERS = {"clock-skew", "oom", "power-loss", "freeze"}
+NOT_IN_CLUSTERS = {"clock-skew", "oom", "power-loss"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
