@@ -33,7 +33,7 @@ POLL_SECONDS = 0.1
 KILLED = 137  # 128 + 9
 
 # The first process of a container in a shared namespace: a child of nobody in it, and the oldest.
-_FIND_FIRST = """
+FIND_FIRST = """
 read -r first </proc/1/comm; [ "$first" = pause ] || { echo "no shared PID namespace" >&2; exit 3; }
 best=; begun=
 for folder in /proc/[0-9]*; do
@@ -46,9 +46,9 @@ for folder in /proc/[0-9]*; do
 done
 [ -n "$best" ] || { echo "no process to signal" >&2; exit 3; }
 """
-SIGNAL_FIRST = _FIND_FIRST + 'kill -"$0" "$best"\n'
+SIGNAL_FIRST = FIND_FIRST + 'kill -"$0" "$best"\n'
 STATE_OF_FIRST = (
-    _FIND_FIRST
+    FIND_FIRST
     + """
 while read -r key word _; do [ "$key" = State: ] && echo "$word"; done </proc/"$best"/status; :
 """

@@ -21,6 +21,8 @@ from scenarios.engine.options import (
     IMAGE,
     JSON,
     NAMESPACE,
+    NODE_DOWN,
+    NODE_UP,
     ON,
     PROVIDER,
     RUNS,
@@ -90,10 +92,13 @@ def list_all(config: Path | None, as_json: bool) -> int:
 @CONTEXT
 @NAMESPACE
 @IMAGE
+@NODE_DOWN
+@NODE_UP
 def run(
     scenario: str, strategy: str | None, provider: str, database_url: str | None,
     config: Path | None, seed: int | None, runs: Path | None, as_json: bool, search: bool,
     slos: tuple[str, ...], place: str, kube_context: str | None, namespace: str, image: str,
+    node_down: str, node_up: str,
 ) -> int:  # fmt: skip
     """Run SCENARIO (a name from `onceproof list`, or the path of a file of yours) and judge it.
 
@@ -109,7 +114,10 @@ def run(
 
     cluster = None
     if place == "kubernetes":
-        cluster = ClusterTarget(context=kube_context, namespace=namespace, image=image)
+        cluster = ClusterTarget(
+            context=kube_context, namespace=namespace, image=image,
+            node_down=node_down, node_up=node_up,
+        )  # fmt: skip
 
     return interruptible(
         run_and_show(
