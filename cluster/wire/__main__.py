@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import ssl
 import sys
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from cluster.wire.trace import Trace
 
 
 async def serve(
-    upstream: str, control_host: str, control_port: int, shared: tuple[str, int] | None, file: Path
-) -> None:
+    upstream: str, control_host: str, control_port: int, shared: tuple[str, int] | None,
+    tls: ssl.SSLContext | None, file: Path,
+) -> None:  # fmt: skip
     """Run until SIGTERM; says `ready <control port>` on standard output when it listens."""
     trace = Trace(file)
-    server = WireServer(upstream, trace, os.environ["ONCEPROOF_TOKEN"], host=control_host)
+    token = os.environ["ONCEPROOF_TOKEN"]
+    server = WireServer(upstream, trace, token, host=control_host, tls=tls)
     port = await server.listen(control_port)
     if shared is not None:
         await server.share(*shared)
@@ -39,10 +42,19 @@ async def serve(
 @click.option("--control-port", type=int, default=0, show_default=True, help="0: any free one.")
 @click.option("--control-host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--listen", help="host:port for all replicas, told apart by their addresses.")
+@click.option(
+    "--upstream-tls", is_flag=True, help="Speak TLS to Postgres, as sslmode=require does."
+)
+@click.option(
+    "--upstream-ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="And verify it by this authority, as sslmode=verify-full does.",
+)
 @click.option("--file", type=click.Path(path_type=Path), required=True, help="Where to trace.")
 def main(
-    upstream: str, control_port: int, control_host: str, listen: str | None, file: Path
-) -> None:
+    upstream: str, control_port: int, control_host: str, listen: str | None,
+    upstream_tls: bool, upstream_ca: Path | None, file: Path,
+) -> None:  # fmt: skip
     """Stand between a service and its Postgres; the control token is $ONCEPROOF_TOKEN."""
     host, _, port = upstream.rpartition(":")
     if not host or not port.isdigit():
@@ -55,7 +67,17 @@ def main(
         shared = (shared_host, int(shared_port))
     if not os.environ.get("ONCEPROOF_TOKEN"):
         raise click.UsageError("ONCEPROOF_TOKEN is not set: the control needs a token")
-    uvloop.run(serve(upstream, control_host, control_port, shared, file))
+    tls = tls_of(upstream_ca) if upstream_tls or upstream_ca else None
+    uvloop.run(serve(upstream, control_host, control_port, shared, tls, file))
+
+
+def tls_of(authority: Path | None) -> ssl.SSLContext:
+    """How to speak TLS to Postgres; without an authority whoever answers is believed."""
+    if authority is not None:
+        return ssl.create_default_context(cafile=authority)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 if __name__ == "__main__":

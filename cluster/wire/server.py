@@ -15,6 +15,8 @@ import hmac
 import itertools
 import logging
 import re
+import ssl
+import struct
 from typing import Any
 
 import msgspec
@@ -41,8 +43,12 @@ UNREAD_MAX_BYTES = 16 << 20
 class WireServer:
     """All ports, connections, rules and the one controller."""
 
-    def __init__(self, upstream: str, trace: Trace, token: str, *, host: str) -> None:
+    def __init__(
+        self, upstream: str, trace: Trace, token: str, *, host: str,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
         self._upstream = upstream
+        self._tls = tls  # None: Postgres is spoken to in the clear
         self._host = host  # of the control port and of the replicas' own ports
         self._trace = trace
         self._token = token
@@ -137,7 +143,14 @@ class WireServer:
         if host.startswith("/"):
             path = f"{host}/.s.PGSQL.{port}"
             return await asyncio.open_unix_connection(path, limit=1 << 20)
-        return await asyncio.open_connection(host, int(port), limit=1 << 20)
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1 << 20)
+        if self._tls is not None:
+            writer.write(struct.pack("!II", 8, protocol.SSL_REQUEST))
+            if await reader.readexactly(1) != b"S":
+                writer.close()
+                raise OSError("the database does not speak TLS")
+            await writer.start_tls(self._tls, server_hostname=host)
+        return reader, writer
 
     async def _cancel(self, port: Port, request: bytes, client: asyncio.StreamWriter) -> None:
         """Forward a cancel request; that of a held flight once the flight is with the server."""

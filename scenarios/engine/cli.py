@@ -28,6 +28,7 @@ from scenarios.engine.options import (
     RUNS,
     SEED,
     SLO,
+    WORKERS,
 )
 
 
@@ -94,11 +95,12 @@ def list_all(config: Path | None, as_json: bool) -> int:
 @IMAGE
 @NODE_DOWN
 @NODE_UP
+@WORKERS
 def run(
     scenario: str, strategy: str | None, provider: str, database_url: str | None,
     config: Path | None, seed: int | None, runs: Path | None, as_json: bool, search: bool,
     slos: tuple[str, ...], place: str, kube_context: str | None, namespace: str, image: str,
-    node_down: str, node_up: str,
+    workers: int, node_down: str, node_up: str,
 ) -> int:  # fmt: skip
     """Run SCENARIO (a name from `onceproof list`, or the path of a file of yours) and judge it.
 
@@ -115,7 +117,7 @@ def run(
     cluster = None
     if place == "kubernetes":
         cluster = ClusterTarget(
-            context=kube_context, namespace=namespace, image=image,
+            context=kube_context, namespace=namespace, image=image, workers=workers,
             node_down=node_down, node_up=node_up,
         )  # fmt: skip
 

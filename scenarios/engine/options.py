@@ -77,6 +77,10 @@ NODE_UP = click.option(
     "--node-up", default="", metavar="COMMAND",
     help="Brings it back: {node} stands for its name.",
 )  # fmt: skip
+WORKERS = click.option(
+    "--workers", type=click.IntRange(1, 50), default=1, show_default=True,
+    help="Sending pods; more than one have a master.",
+)  # fmt: skip
 
 
 def checked_slos(given: tuple[str, ...]) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class ClusterTarget:
     context: str | None  # of the kubeconfig; None: the current one
     namespace: str
     image: str
+    workers: int = 1  # sending pods; more than one have a master
     node_down: str = ""  # commands of the user's; {node} stands for a node's name
     node_up: str = ""
 

@@ -135,7 +135,7 @@ async def standing_in_cluster(
 
         async def send(swarm: SwarmPlan) -> RunningSwarm:
             return await PodSwarm.start(
-                gateway, harness.pods, folder, swarm, run=installation.run, image=target.image,
+                gateway, harness.pods, folder, swarm, run=installation.run, target=target,
                 shift_ns=harness.offset.shift_ns,
             )  # fmt: skip
 

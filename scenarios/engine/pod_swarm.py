@@ -5,13 +5,17 @@ worker that dies has told what it had sent until then, and the run is unknown.
 """
 
 import asyncio
+import contextlib
 import copy
+import dataclasses
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from cluster.kube import manifests
 from cluster.kube.channels import execute
@@ -22,8 +26,10 @@ from cluster.kube.watch import PodWatch, status_of, stuck
 from loadtests.swarm import ENDED_FILE, OPEN_FILE, SwarmPlan
 from results.errors import ClusterError, HarnessError
 from results.run_folder import RunFolder
+from scenarios.engine.plan import ClusterTarget
 
 CONTAINER = "swarm"
+MASTER, WORKER = "swarm-master", "swarm-worker"  # as they ship
 RECORDS = Path("/records")
 START_SECONDS = 120.0
 EXEC_SECONDS = 15.0
@@ -31,103 +37,155 @@ DRAIN_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 
 
-class PodSwarm:
-    """One sending pod."""
+@dataclass(slots=True)
+class SwarmPod:
+    """One pod of the swarm, and copies of what it writes."""
 
-    def __init__(self, gateway: Gateway, watch: PodWatch, folder: RunFolder, name: str) -> None:
-        self._gateway = gateway
-        self._watch = watch
+    gateway: Gateway
+    watch: PodWatch
+    folder: RunFolder
+    name: str
+    copies: list[Mirror] = field(default_factory=list)
+
+    @property
+    def ended(self) -> Path:
+        """Is there once its Locust has ended, and says how."""
+        return self.folder.logs / f"{self.name}.ended.jsonl"
+
+    @property
+    def alive(self) -> bool:
+        """Whether its container runs."""
+        pod = self.watch.now.get(self.name)
+        return pod is not None and "running" in status_of(pod, CONTAINER).get("state", {})
+
+    async def running(self) -> None:
+        """Wait until it runs; ClusterError, saying why, when it does not."""
+
+        def look() -> bool | None:
+            pod = self.watch.now.get(self.name)
+            if pod is not None and (why := stuck(pod)):
+                raise ClusterError(f"The swarm does not start: {why}.")
+            return self.alive or None
+
+        if await self.watch.until(look, START_SECONDS) is None:
+            raise ClusterError(f"{self.name} did not start within {START_SECONDS:.0f} s.")
+
+    async def copy(self, stack: AsyncExitStack, shift_ns: int) -> None:
+        """Copy its history, and how it ended, as they are written."""
+        history = self.folder.path / f"history-{self.name.rpartition('-')[2]}.jsonl"
+        for remote, local in (("history-*.jsonl", history), (ENDED_FILE, self.ended)):
+            mirror = Mirror(
+                self.gateway, self.name, CONTAINER, str(RECORDS / remote), local, shift_ns
+            )
+            self.copies.append(await stack.enter_async_context(mirror))
+
+    async def finish(self) -> None:
+        """No more orders than were asked for."""
+        with contextlib.suppress(ClusterError):  # one that is gone sends nothing anyway
+            await execute(
+                self.gateway, self.name, CONTAINER, ("rm", "-f", str(RECORDS / OPEN_FILE)),
+                timeout_seconds=EXEC_SECONDS,
+            )  # fmt: skip
+
+    async def delete(self) -> None:
+        """Keep its log, and delete it."""
+        with contextlib.suppress(ClusterError):
+            log = await self.gateway.logs(self.name, CONTAINER, tail_lines=2_000)
+            (self.folder.logs / f"locust-{self.name}.log").write_text(log, encoding="utf-8")
+        await self.gateway.delete("Pod", self.name, grace_seconds=1)
+
+
+class PodSwarm:
+    """All sending pods of a run; with more than one, a master that starts and ends them."""
+
+    def __init__(self, folder: RunFolder, pods: list[SwarmPod]) -> None:
         self._folder = folder
-        self._name = name
-        self._ended = folder.logs / f"{name}.ended.jsonl"
+        self._pods = pods
         self._stack = AsyncExitStack()
-        self._mirrors: list[Mirror] = []
 
     @classmethod
     async def start(
         cls, gateway: Gateway, watch: PodWatch, folder: RunFolder, plan: SwarmPlan, *,
-        run: str, image: str, shift_ns: int,
+        run: str, target: ClusterTarget, shift_ns: int,
     ) -> "PodSwarm":  # fmt: skip
-        """Create the pod, and copy its history from the first line on."""
-        name = "swarm-0"
-        swarm = cls(gateway, watch, folder, name)
-        await gateway.create(pod_manifest(plan, name, gateway.namespace, run=run, image=image))
+        """Create the pods, and copy their histories from the first line on."""
+        objects = list(pods_of(plan, run=run, target=target))
+        names = [one["metadata"]["name"] for one in objects if one["kind"] == "Pod"]
+        swarm = cls(folder, [SwarmPod(gateway, watch, folder, name) for name in names])
         try:
-            await swarm._running()
-            for remote, local in (
-                ("history-*.jsonl", folder.path / "history-0.jsonl"),
-                (ENDED_FILE, swarm._ended),
-            ):
-                mirror = Mirror(gateway, name, CONTAINER, str(RECORDS / remote), local, shift_ns)
-                swarm._mirrors.append(await swarm._stack.enter_async_context(mirror))
+            for manifest in objects:
+                await gateway.create(manifest)
+            for pod in swarm._pods:
+                await pod.running()
+                await pod.copy(swarm._stack, shift_ns)
         except BaseException:
             await swarm.stop()
             raise
         return swarm
 
     async def wait(self, *, timeout_seconds: float) -> None:
-        """Until all orders and their retries are done, and their history is here."""
+        """Until all orders and their retries are done, and every history is here."""
         deadline = time.monotonic() + timeout_seconds
-        while not self._ended.exists():
-            if not self._alive():
-                raise HarnessError(f"The sending pod {self._name} ended before its traffic did.")
+        while left := [pod for pod in self._pods if pod.alive and not pod.ended.exists()]:
             if time.monotonic() >= deadline:
-                raise HarnessError(f"Locust did not end within {timeout_seconds:.0f} s.")
+                names = ", ".join(pod.name for pod in left)
+                raise HarnessError(f"{names} did not end within {timeout_seconds:.0f} s.")
             await asyncio.sleep(LOOK_SECONDS)
-        for mirror in self._mirrors:
-            await mirror.drained(timeout_seconds=DRAIN_SECONDS)
-        status = msgspec.json.decode(self._ended.read_bytes())["status"]
-        if status:
-            raise HarnessError(f"Locust ended with status {status}. Its log: {self._log}.")
+        for pod in self._pods:
+            if pod.alive:
+                for mirror in pod.copies:
+                    await mirror.drained(timeout_seconds=DRAIN_SECONDS)
+            if not pod.ended.exists():
+                self._lost(f"the sending pod {pod.name} ended before its traffic did")
+            elif status := msgspec.json.decode(pod.ended.read_bytes())["status"]:
+                self._lost(f"Locust ended with status {status} in {pod.name}: see its log")
 
     async def finish(self) -> None:
         """Let it end: no more orders than were asked for."""
-        await execute(
-            self._gateway, self._name, CONTAINER, ("rm", "-f", str(RECORDS / OPEN_FILE)),
-            timeout_seconds=EXEC_SECONDS,
-        )  # fmt: skip
+        await asyncio.gather(*(pod.finish() for pod in self._pods))
 
     async def stop(self) -> None:
-        """Keep its log, and delete it."""
+        """Keep the logs, and delete the pods."""
         await self._stack.aclose()
-        log = await self._gateway.logs(self._name, CONTAINER, tail_lines=2_000)
-        self._log.write_text(log, encoding="utf-8")
-        await self._gateway.delete("Pod", self._name)
+        await asyncio.gather(*(pod.delete() for pod in self._pods))
 
-    @property
-    def _log(self) -> Path:
-        return self._folder.logs / f"locust-{self._name}.log"
-
-    def _alive(self) -> bool:
-        pod = self._watch.now.get(self._name)
-        return pod is not None and "running" in status_of(pod, CONTAINER).get("state", {})
-
-    async def _running(self) -> None:
-        def look() -> bool | None:
-            pod = self._watch.now.get(self._name)
-            if pod is not None and (why := stuck(pod)):
-                raise ClusterError(f"The swarm does not start: {why}.")
-            return self._alive() or None
-
-        if await self._watch.until(look, START_SECONDS) is None:
-            raise ClusterError(f"The swarm did not start within {START_SECONDS:.0f} s.")
+    def _lost(self, why: str) -> None:
+        """What was recorded is judged all the same, and never as valid."""
+        manifest = self._folder.read_manifest()
+        self._folder.write_manifest(
+            replace(manifest, controller_lost=manifest.controller_lost or why)
+        )
 
 
-def pod_manifest(plan: SwarmPlan, name: str, namespace: str, *, run: str, image: str) -> Manifest:
-    """The swarm's pod as it ships, with what this run is to send."""
-    shipped = next(
-        one for one in manifests.load(manifests.FOLDER / "swarm") if one["kind"] == "Pod"
-    )
-    pod = copy.deepcopy(shipped)
-    pod["metadata"].update(name=name, namespace=namespace)
-    manifests.label(pod["metadata"], run)
-    manifests.set_image(pod["spec"], image)
-    container = next(one for one in pod["spec"]["containers"] if one["name"] == CONTAINER)
+def pods_of(plan: SwarmPlan, *, run: str, target: ClusterTarget) -> Iterator[Manifest]:
+    """The swarm's objects as they ship, with what this run is to send: the master first."""
+    shipped = manifests.load(manifests.FOLDER / "swarm")
+    there = dataclasses.replace(plan, history=RECORDS).arguments()
     hosts = ("--allow-host", manifests.SERVICE)
-    there = replace(plan, history=RECORDS)
-    container["command"] = [
-        "python", "-m", "loadtests.pod", "--records", str(RECORDS),
-        *(("--extend",) if plan.extend else ()), "--", *there.arguments(), *hosts,
-    ]  # fmt: skip
-    container.pop("args", None)
-    return pod
+    if target.workers > 1:
+        for manifest in shipped:
+            if manifest["metadata"]["name"] == MASTER:
+                arguments = (*there, *hosts, "--master", "--expect-workers", str(target.workers))
+                yield own(manifest, MASTER, run, target, arguments, extend=False)
+        arguments = ("--worker", "--master-host", MASTER, "--history", str(RECORDS), *hosts)
+    else:
+        arguments = (*there, *hosts)
+    worker = next(one for one in shipped if one["metadata"]["name"] == WORKER)
+    for number in range(target.workers):
+        yield own(worker, f"swarm-{number}", run, target, arguments, extend=plan.extend)
+
+
+def own(
+    shipped: Manifest, name: str, run: str, target: ClusterTarget, arguments: tuple[str, ...], *,
+    extend: bool,
+) -> Manifest:  # fmt: skip
+    """A shipped object as one of this run's; a pod's Locust gets its arguments."""
+    manifest = copy.deepcopy(shipped)
+    manifest["metadata"].update(name=name, namespace=target.namespace)
+    manifests.label(manifest["metadata"], run)
+    if manifest["kind"] == "Pod":
+        manifests.set_image(manifest["spec"], target.image)
+        container = next(one for one in manifest["spec"]["containers"] if one["name"] == CONTAINER)
+        more = ("--extend",) if extend else ()
+        container["args"] = [*more, "--", *arguments]
+    return manifest
