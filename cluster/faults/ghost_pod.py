@@ -1,9 +1,9 @@
 """Delete a pod's object at once while its process still runs: a ghost that the cluster forgot.
 
 `kubectl delete --force --grace-period=0` does this, and people use it on pods that will not go. The
-API says that the pod is gone and another one takes its place, but its kubelet has only begun to
-end it: for as long as its grace lasts there is one replica more than anybody knows of, and it goes
-on with what it has. What proves it: the object is gone, and the wire still has its connections.
+API says that the pod is gone and another one takes its place, but its kubelet has not even heard of
+it: for a second or two (for ever, if its node is cut off) there is one replica more than anybody
+knows of, and it goes on with what it has. What proves it: the object is gone, and the wire still has its connections.
 
 Limits: how the ghost ended is in no object any more; that it ended is seen at the wire. A new
 connection of the ghost is refused there, since its address belongs to nobody by then.

@@ -149,7 +149,9 @@ class PodAdministrator:
         return [
             replica_of(pod)
             for pod in self.place.watch.now.values()
-            if is_replica(pod["metadata"]) and node_of(pod) == node and status_of(pod, CONTAINER)
+            if is_replica(pod["metadata"])
+            and node_of(pod) == node
+            and "running" in status_of(pod, CONTAINER).get("state", {})
         ]
 
     async def cordon(self, node: str) -> None:
