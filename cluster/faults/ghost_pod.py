@@ -3,7 +3,8 @@
 `kubectl delete --force --grace-period=0` does this, and people use it on pods that will not go. The
 API says that the pod is gone and another one takes its place, but its kubelet has not even heard of
 it: for a second or two (for ever, if its node is cut off) there is one replica more than anybody
-knows of, and it goes on with what it has. What proves it: the object is gone, and the wire still has its connections.
+knows of, and it goes on with what it has. What proves it: the object is gone, and the wire still
+has connections of it that were open before.
 
 Limits: how the ghost ended is in no object any more; that it ended is seen at the wire. A new
 connection of the ghost is refused there, since its address belongs to nobody by then.

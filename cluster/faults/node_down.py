@@ -121,6 +121,8 @@ class NodeDown:
         """End the sessions of before that nobody has ended; how many."""
         now = await self._connections()
         left = [pid for number, pid in self._before.items() if now.get(number) == pid]
+        if not left:
+            return 0
         try:
             async with server(self.context.database) as postgres:
                 return sum([await postgres.terminate(pid) for pid in left])
