@@ -268,7 +268,7 @@ async def test_a_node_is_let_go_when_an_eviction_is_never_granted(
 
 async def test_a_node_is_brought_back_when_its_command_failed_halfway(journal: Journal) -> None:
     cluster = PlayedCluster(power_fails=True)
-    evidence = await perform(made("node-down", cluster, journal))
+    evidence = await perform(NodeDown(playing(cluster, journal, [7], []), "1", 0.0))
     assert evidence.missing == ("injected: the command failed",)
     assert cluster.done == ["node-2 off", "node-2 on"]
 
