@@ -6,6 +6,7 @@ so that what the code under test believes is not all there is.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from cluster.kube.pods import Pods
 from cluster.kube.tunnel import Tunnel
 from cluster.kube.watch import PodWatch
 from cluster.wire.client import Wire
+from results.errors import ClusterError
 from scenarios.engine.pod_stand import Naming
 from tests.kubernetes.conftest import Cluster
 
@@ -77,6 +79,15 @@ def deployed(cluster: Cluster, image: str) -> Cluster:
     return cluster
 
 
+async def controlled(port: int) -> Wire:
+    """The wire, as soon as it has noticed that the test before has let it go."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(ClusterError):
+                return await Wire.connect("127.0.0.1", port, "example-token")
+            await asyncio.sleep(0.2)
+
+
 @pytest.fixture
 async def shaken(deployed: Cluster, tmp_path: Path) -> AsyncIterator[Shaken]:
     naming = Naming()
@@ -89,7 +100,7 @@ async def shaken(deployed: Cluster, tmp_path: Path) -> AsyncIterator[Shaken]:
             return next(name for name in watch.now if name.startswith("wire-"))
 
         tunnel = await Tunnel.open(gateway, wire_pod, 7000)
-        wire = await Wire.connect("127.0.0.1", tunnel.port, "example-token")
+        wire = await controlled(tunnel.port)
         telling = asyncio.create_task(naming.tell(wire))
         journal = Journal(tmp_path / "run" / "journal.jsonl")
         place = Pods(gateway, watch)
