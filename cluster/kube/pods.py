@@ -90,7 +90,7 @@ class Pods:
 
     def leaves(self, replica: Replica) -> None:
         """From now on a new pod may be its next incarnation."""
-        self._before[replica.identity] = set(self.watch.now)
+        self._before[replica.identity] = {*self.watch.now, *self.watch.gone}
 
     def starves(self, replica: Replica) -> None:
         """From now on the kernel is to end it for its memory."""
@@ -182,12 +182,21 @@ class Pods:
                 return now
         if own is not None and "deletionTimestamp" not in own["metadata"]:
             return None
-        older = self._before.get(replica.identity, set())
-        for name in self.watch.now.keys() - older - self._claimed:
-            now = replica_of(self.watch.now[name])
-            if now.role == replica.role and now.ready:
-                self._claimed.add(name)
-                return now
+        # The oldest pod that is nobody's yet: a younger one may be the only one that another
+        # victim can have. It may be a victim of another fault by now; it has been ready then.
+        older = self._before.get(replica.identity, set()) | self._claimed
+        pods = {**self.watch.gone, **self.watch.now}
+        new = [
+            pod for name, pod in pods.items() if name not in older and is_replica(pod["metadata"])
+        ]
+        for pod in sorted(new, key=lambda one: str(one["metadata"].get("creationTimestamp", ""))):
+            now = replica_of(pod)
+            if now.role != replica.role:
+                continue
+            if not now.ready and "deletionTimestamp" not in pod["metadata"]:
+                return None
+            self._claimed.add(pod["metadata"]["name"])
+            return now
         return None
 
     async def _killed_by_kubelet(self, pod: str) -> list[str]:
