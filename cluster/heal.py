@@ -27,6 +27,7 @@ import psutil
 
 from cluster.family import all_gone, lives
 from cluster.journal import MARKER, RUN_VARIABLE, Journal, read_journal
+from cluster.kube.changes import left_changed, restore_left
 from cluster.kube.heal import left_behind, remove_left_behind
 from cluster.memory_group import group_of
 from cluster.postgres_template import release_shared_memory
@@ -63,11 +64,16 @@ async def heal(runs: Path, *, run: Path | None) -> HealReport:
 
 
 async def _heal_cluster(folder: Path, report: HealReport) -> None:
-    """Delete what the run has left in a cluster."""
-    left = left_behind(read_journal(folder / "journal.jsonl"))
-    if not left:
+    """Undo what the run has changed in a cluster, and delete what it has left there."""
+    records = read_journal(folder / "journal.jsonl")
+    left, changed = left_behind(records), left_changed(records)
+    if not left and not changed:
         return
     with Journal(folder / "journal.jsonl") as journal:
+        for change in changed:
+            restored, wrong = await restore_left(change, journal)
+            report.removed += restored
+            report.wrong += [wrong] if wrong else []
         for deployed in left:
             removed, wrong = await remove_left_behind(deployed, journal)
             report.removed += removed

@@ -19,7 +19,7 @@ import msgspec
 import psutil
 
 from results.errors import HarnessError
-from results.footprint import Created, Deployed, Spawned, Undeployed
+from results.footprint import Changed, Created, Deployed, Restored, Spawned, Undeployed
 from results.records import Evidence, FaultRecord, Stage
 
 RUN_VARIABLE = "ONCEPROOF_RUN"
@@ -31,7 +31,7 @@ The path, since an id is unique in one runs folder only: two may be made in one 
 MARKER = ".onceproof-run"
 """The file in a claimed folder that holds the path of the run folder that may remove it."""
 
-JournalRecord = Spawned | Created | Deployed | Undeployed | FaultRecord
+JournalRecord = Spawned | Created | Deployed | Undeployed | Changed | Restored | FaultRecord
 
 _READ_LIMIT_BYTES = 64 * 1024 * 1024
 _decoder = msgspec.json.Decoder(JournalRecord)

@@ -1,8 +1,9 @@
 """The one interface between the engine and wherever replicas run.
 
-A `Place` lists replicas and does five things to one of them: crash, freeze, thaw, stop, and tell
-how its last incarnation ended. It knows nothing of webhooks, of the wire or of verdicts. Local
-processes implement it (`cluster.processes`), and pods (`cluster.kube.pods`).
+A `Place` lists replicas and does six things to one of them: crash, freeze, thaw, stop, and tell
+what its process does now and how its last incarnation ended. It knows nothing of webhooks, of the
+wire or of verdicts. Local processes implement it (`cluster.processes`), and pods
+(`cluster.kube.pods`).
 
 A `Replica` is a value: it names one *incarnation* (a process, a container) by `identity`, so that
 a fault aimed at an incarnation that is already gone is refused instead of hitting its successor.
@@ -11,6 +12,8 @@ a fault aimed at an incarnation that is already gone is refused instead of hitti
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+STOPPED, GONE = "stopped", "gone"  # of a process
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,9 @@ class Place(Protocol):
 
     async def thaw(self, replica: Replica) -> None:
         """SIGCONT; harmless when it was not frozen."""
+
+    async def process_state(self, replica: Replica) -> str:
+        """The kernel's word for this incarnation's process: `stopped`, another, or `gone`."""
 
     async def stop(self, replica: Replica) -> None:
         """Ask it to end as a rollout does (SIGTERM, then its grace period)."""

@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
+import psutil
 
 from cluster.child_logs import ChildLogs
 from cluster.journal import RUN_VARIABLE, Journal
-from cluster.place import Death, Replica
+from cluster.place import GONE, Death, Replica
 from results.errors import ClusterError
 
 _BACKOFF_CAP_SECONDS = 2.0
@@ -147,6 +148,12 @@ class Processes:
         with contextlib.suppress(ClusterError):
             self._signal(self._living(replica), signal.SIGCONT)
 
+    async def process_state(self, replica: Replica) -> str:
+        """The kernel's word for its process: `stopped`, another, or `gone`."""
+        with contextlib.suppress(ClusterError, psutil.Error):
+            return str(psutil.Process(self._living(replica).process.pid).status())
+        return GONE
+
     async def stop(self, replica: Replica) -> None:
         """SIGTERM, and SIGKILL after the grace; returns when it ended. A successor starts."""
         incarnation = self._living(replica)
@@ -217,14 +224,9 @@ class Processes:
         own = {**spec.environment, **supervised.overlay, RUN_VARIABLE: self._journal.owner}
         with self._logs.open(spec.name) as output:
             process = await asyncio.create_subprocess_exec(
-                *spec.command,
-                env={**os.environ, **own},
-                cwd=spec.folder,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+                *spec.command, env={**os.environ, **own}, cwd=spec.folder, start_new_session=True,
+                stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
         record = self._journal.spawned(spec.name, process.pid)
         replica = Replica(
             name=spec.name, role=spec.role, url=spec.url, restarts=supervised.restarts, ready=False,
@@ -251,12 +253,9 @@ class Processes:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(incarnation.process.pid, signal.SIGKILL)
         death = Death(
-            replica=incarnation.replica.name,
-            identity=incarnation.replica.identity,
-            exit_code=code if code >= 0 else None,
-            signal=-code if code < 0 else None,
-            at_ns=at_ns,
-        )
+            replica=incarnation.replica.name, identity=incarnation.replica.identity, at_ns=at_ns,
+            exit_code=code if code >= 0 else None, signal=-code if code < 0 else None,
+        )  # fmt: skip
         incarnation.death = death
         self._deaths[death.identity] = death
         await self._mark(incarnation, ready=False)

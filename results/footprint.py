@@ -4,6 +4,8 @@ These records of the journal judge nothing: `onceproof heal` reads them, when th
 have taken all of it away again was killed.
 """
 
+from typing import Any
+
 from results.records import Record
 
 
@@ -38,3 +40,35 @@ class Undeployed(Record, frozen=True, kw_only=True, tag="undeployed"):
 
     run: str
     at_ns: int
+
+
+class Changed(Record, frozen=True, kw_only=True, tag="changed"):
+    """Something in a cluster that was there before is no longer as it was, and how to undo it."""
+
+    context: str  # of the kubeconfig; "in-cluster" from within
+    namespace: str
+    kind: str
+    name: str
+    what: str  # "cordoned", for people
+    undo: dict[str, Any]  # a JSON merge patch; {}: no API can undo it
+    by_hand: str = ""  # then this command does
+    at_ns: int
+
+    @property
+    def of(self) -> tuple[str, str, str]:
+        """What tells it from other changes."""
+        return self.kind, self.name, self.what
+
+
+class Restored(Record, frozen=True, kw_only=True, tag="restored"):
+    """It is as it was."""
+
+    kind: str
+    name: str
+    what: str
+    at_ns: int
+
+    @property
+    def of(self) -> tuple[str, str, str]:
+        """Which change it ends."""
+        return self.kind, self.name, self.what

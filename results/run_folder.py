@@ -22,7 +22,7 @@ import msgspec
 
 from results.bundle import Bundle, Note
 from results.errors import ConfigError, HarnessError
-from results.footprint import Created, Deployed, Spawned, Undeployed
+from results.footprint import Changed, Created, Deployed, Restored, Spawned, Undeployed
 from results.records import (
     FORMAT_VERSION,
     Completion,
@@ -43,7 +43,7 @@ from results.records import (
 HISTORY = Intent | Completion | GeneratorEnd
 WITNESS = ProviderCall | ProviderReply
 WIRE = StatementTrace | ConnectionTrace | HoldTrace
-JOURNAL = Spawned | Created | Deployed | Undeployed | FaultRecord
+JOURNAL = Spawned | Created | Deployed | Undeployed | Changed | Restored | FaultRecord
 SMALL = frozenset(
     {"manifest.json", "verdict.json", "measures.json", "summary.md", "report.html", "junit.xml",
      "journal.jsonl", "charts"}

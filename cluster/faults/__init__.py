@@ -15,13 +15,19 @@ from cluster.faults.crash import Crash
 from cluster.faults.db_crash import DbCrash
 from cluster.faults.db_disconnect import DbDisconnect
 from cluster.faults.db_latency import DbLatency
+from cluster.faults.drain import Drain
+from cluster.faults.evict import Evict
 from cluster.faults.freeze import Freeze
+from cluster.faults.ghost_pod import GhostPod
 from cluster.faults.graceful import Graceful
+from cluster.faults.node_down import NodeDown
 from cluster.faults.oom import Oom
 from cluster.faults.poll import polled
 from cluster.faults.power_loss import PowerLoss
 from cluster.faults.provider import ProviderFault
 from cluster.faults.rolling_restart import RollingRestart
+from cluster.faults.rollout import Rollout
+from cluster.faults.scale import Scale
 from results.errors import OnceproofError
 from results.records import Evidence
 
@@ -33,14 +39,20 @@ __all__ = [
     "DbCrash",
     "DbDisconnect",
     "DbLatency",
+    "Drain",
+    "Evict",
     "Fault",
     "FaultContext",
     "Freeze",
+    "GhostPod",
     "Graceful",
+    "NodeDown",
     "Oom",
     "PowerLoss",
     "ProviderFault",
     "RollingRestart",
+    "Rollout",
+    "Scale",
     "perform",
     "polled",
     "take_aim",

@@ -5,7 +5,7 @@ without a wire and a test can play one. A fault never raises because a proof is 
 could not show goes into `Evidence.missing`, and the run's verdict draws the conclusion.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,6 +74,58 @@ class Environments(Protocol):
         """Variables over a replica's own, from its next start on; {}: no more."""
 
 
+class Administrator(Protocol):
+    """What the administrator of a cluster can do, as far as faults use it."""
+
+    async def evict(self, replica: Replica) -> int:
+        """Evict it; how often a disruption budget refused before it was granted."""
+
+    def disruption(self, replica: Replica) -> str:
+        """Why the cluster says that its pod had to go; "" if it says nothing."""
+
+    async def forget(self, replica: Replica) -> None:
+        """Delete its object at once, without waiting for its process."""
+
+    async def known(self, replica: Replica) -> bool:
+        """Whether the cluster still has its object."""
+
+    def node_to_lose(self) -> str:
+        """A node with web replicas and without our own parts; ClusterError if there is none."""
+
+    def on_node(self, node: str) -> list[Replica]:
+        """The replicas of all roles that run there."""
+
+    async def cordon(self, node: str) -> None:
+        """Let no new pod onto it; in the journal before it happens."""
+
+    async def uncordon(self, node: str) -> None:
+        """Let pods onto it again; harmless when it was not cordoned by us."""
+
+    async def cordoned(self, node: str) -> bool:
+        """Whether the cluster lets no pod onto it."""
+
+    async def power(self, node: str, *, on: bool) -> None:
+        """Run the user's command that takes a node down, or brings it back."""
+
+    async def node_becomes(self, node: str, *, ready: bool, timeout_seconds: float) -> bool:
+        """Wait until the cluster calls it (not) ready; False at the deadline."""
+
+    async def scale(self, count: int) -> int:
+        """Ask for so many web replicas; how many were asked for before."""
+
+    async def unscale(self) -> None:
+        """Ask for as many as at first; harmless when nothing was scaled."""
+
+    async def roll_out(self) -> None:
+        """Ask for a new pod in place of each web replica."""
+
+    async def settled(self, *, timeout_seconds: float) -> list[Replica]:
+        """The web replicas once they are those that were asked for; ClusterError if not in time."""
+
+    async def starve(self, replica: Replica) -> None:
+        """Use up the memory of its container until the kernel ends it."""
+
+
 @dataclass(frozen=True, slots=True)
 class FaultContext:
     """Where faults happen and how they are written down."""
@@ -85,6 +137,7 @@ class FaultContext:
     server: Server | None = None
     provider: Provider | None = None
     environments: Environments | None = None
+    administrator: Administrator | None = None  # None: not on Kubernetes
     ready_path: str = "/"  # of a web replica
     stretch_seconds: float = 0.0  # the wire's delay when no fault delays it
 
@@ -94,6 +147,30 @@ class FaultContext:
             if replica.name == name:
                 return replica
         raise ClusterError(f"there is no replica {name!r}")
+
+    def cluster(self, kind: str) -> Administrator:
+        """The cluster's administrator; ClusterError where there is no cluster."""
+        if self.administrator is None:
+            raise ClusterError(f"{kind}: only on Kubernetes")
+        return self.administrator
+
+    async def exit_codes(
+        self, replicas: Iterable[Replica], *, timeout_seconds: float
+    ) -> tuple[dict[str, int | None], list[str]]:
+        """How each of them ended, and what speaks against its having ended by itself."""
+        codes: dict[str, int | None] = {}
+        missing: list[str] = []
+        for replica in replicas:
+            try:
+                death = await self.place.death(replica, timeout_seconds=timeout_seconds)
+            except ClusterError as error:
+                missing.append(f"ended: {error}")
+                continue
+            codes[replica.name] = death.exit_code
+            if death.exit_code != 0:
+                ended = f"signal {death.signal}" if death.signal else f"status {death.exit_code}"
+                missing.append(f"exit status 0: {replica.name} ended with {ended}")
+        return codes, missing
 
 
 class Fault(Protocol):

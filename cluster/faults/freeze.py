@@ -4,7 +4,8 @@ This is what a long garbage collection, a paused VM or a starved node looks like
 before a COMMIT, the flight stays held for as long as the victim sleeps: the transaction is open
 with all its locks, the sender gives up and tries elsewhere, and then the sleeper goes on.
 
-Limits: the proof reads the process table of this machine, so it works for local processes only.
+Limits: on Kubernetes the container's first process alone is stopped, and only in a shared PID
+namespace; its kubelet restarts a replica whose liveness probe fails for as long as it sleeps.
 """
 
 import asyncio
@@ -13,11 +14,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
-
 from cluster.faults.backend import DATABASE_ERRORS, server
 from cluster.faults.context import FaultContext, Stages, park_detail
-from cluster.place import Replica
+from cluster.place import STOPPED, Replica
 from cluster.wire.rules import Park
 from results.errors import OnceproofError
 from results.records import Evidence, Stage
@@ -63,9 +62,9 @@ class Freeze:
         assert self.victim is not None  # perform() asks for evidence only after inject()
         facts: dict[str, Any] = {"identity": self.victim.identity}
         missing: list[str] = []
-        status = await _status_becomes(self.victim, stopped=True)
+        status = await self._status_becomes(self.victim, stopped=True)
         facts["process_status"] = status
-        if status != psutil.STATUS_STOPPED:
+        if status != STOPPED:
             missing.append(f"stopped: the process is {status}")
         await asyncio.sleep(self._begun + self.frozen_seconds - time.monotonic())
         if self.park is not None:  # asked at the end: also the hold must have lasted
@@ -80,7 +79,7 @@ class Freeze:
             return
         await self.context.place.thaw(self.victim)
         await self._release()
-        status = await _status_becomes(self.victim, stopped=False)
+        status = await self._status_becomes(self.victim, stopped=False)
         slept = round(time.monotonic() - self._begun, 3)
         self._stages.note(Stage.HEAL, {"process_status": status, "frozen_seconds": slept})
 
@@ -114,19 +113,14 @@ class Freeze:
             if backend is None or not backend.in_transaction:
                 missing.append("in transaction: Postgres saw none open while it was frozen")
 
-
-async def _status_becomes(replica: Replica, *, stopped: bool) -> str:
-    """The kernel's word for the process, once it is (or is not) stopped or time is up."""
-    kind, _, rest = replica.identity.partition(":")
-    if kind != "pid":
-        return "not a local process"
-    pid = int(rest.partition(":")[0])
-    deadline = time.monotonic() + _PROOF_SECONDS
-    while True:
-        try:
-            status = str(psutil.Process(pid).status())
-        except psutil.Error:
-            return "gone"
-        if (status == psutil.STATUS_STOPPED) == stopped or time.monotonic() >= deadline:
-            return status
-        await asyncio.sleep(_POLL_SECONDS)
+    async def _status_becomes(self, victim: Replica, *, stopped: bool) -> str:
+        """The kernel's word for the process, once it is (or is not) stopped or time is up."""
+        deadline = time.monotonic() + _PROOF_SECONDS
+        while True:
+            try:
+                status = await self.context.place.process_state(victim)
+            except OnceproofError as error:
+                return f"unknown: {error}"
+            if (status == STOPPED) == stopped or time.monotonic() >= deadline:
+                return status
+            await asyncio.sleep(_POLL_SECONDS)

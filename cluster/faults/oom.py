@@ -5,11 +5,14 @@ for memory. Here the replica is moved into a memory cgroup without any room (`cl
 and somebody knocks at its port: accepting the connection is the allocation that kills it, within
 some ten milliseconds. Under traffic it is often killed by a delivery of its own.
 
+In a cluster the memory of the replica's container is used up from within, and its kubelet must
+call the end `OOMKilled`.
+
 It must show what a `Crash` at the same point must, and that it was no other death: the kernel
 counted an OOM kill in that cgroup, in which nobody else was.
 
-Limits: local processes; a replica that accepts nobody while its transaction is held (one blocking
-worker) allocates nothing and lives on, which is no evidence and the end of it all the same. A blind
+Limits: a local replica that accepts nobody while its transaction is held (one blocking worker)
+allocates nothing and lives on, which is no evidence and the end of it all the same. A blind
 one does not say what it hit: the moment is the replica's own.
 """
 
@@ -36,6 +39,9 @@ class Oom(Crash):
 
     async def _strike(self, victim: Replica) -> None:
         """Leave it no memory."""
+        if self.context.administrator is not None:
+            await self.context.administrator.starve(victim)
+            return
         if victim.pid is None or not victim.url:
             raise ClusterError(f"{victim.name} is no process of this machine that can be reached")
         self._group = MemoryGroup.create(self.context.journal, self.fault_id)
@@ -51,7 +57,8 @@ class Oom(Crash):
     async def _death(self) -> Death | None:
         """Knock until it dies of it, then ask the kernel; nobody is left without memory."""
         assert self.victim is not None  # perform() asks for evidence only after inject()
-        assert self._group is not None
+        if self._group is None:
+            return await Crash._death(self)
         knocking = asyncio.create_task(_knock(self.victim.url))
         try:
             death = await Crash._death(self)  # super() does not know a class with slots

@@ -34,7 +34,7 @@ class RollingRestart:
     async def inject(self) -> None:
         """End and await one after the other."""
         place = self.context.place
-        replicas = [one for one in await place.replicas() if one.role == "web"]
+        replicas = [one for one in await place.replicas() if one.role == "web" and one.ready]
         if not replicas:
             raise ClusterError("there is no web replica to restart")
         self._stages.note(Stage.INTENT, {"replicas": [one.name for one in replicas]})

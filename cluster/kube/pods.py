@@ -19,9 +19,9 @@ from typing import Any
 
 from cluster.kube.gateway import Gateway
 from cluster.kube.kinds import Manifest
-from cluster.kube.rungs import Rung, send_signal
+from cluster.kube.rungs import Rung, send_signal, state_of_first
 from cluster.kube.watch import PodWatch, is_ready, status_of, terminations
-from cluster.place import Death, Replica
+from cluster.place import GONE, Death, Replica
 from results.errors import ClusterError
 
 ROLE = "onceproof.dev/role"
@@ -40,6 +40,7 @@ class Pods:
     rung: Rung | None = None  # how to crash; None: not proved yet
     death_seconds: float = 10.0
     _struck: dict[str, float] = field(default_factory=dict)  # identity -> wall clock of the kill
+    _starved: set[str] = field(default_factory=set)  # identities
     _before: dict[str, set[str]] = field(
         default_factory=dict
     )  # identity -> pods older than its end
@@ -51,16 +52,16 @@ class Pods:
 
     async def crash(self, replica: Replica) -> None:
         """SIGKILL this container's process; ClusterError when it is not the current one."""
-        pod = self._current(replica)
+        pod = self.current(replica)
         if self.rung is None:
             raise ClusterError("crash: unavailable: no way was proved to work")
         self._struck[replica.identity] = time.time()
-        self._before[replica.identity] = set(self.watch.now)
+        self.leaves(replica)
         await self.rung.kill(self.gateway, pod, CONTAINER)
 
     async def freeze(self, replica: Replica) -> None:
         """SIGSTOP this container's process."""
-        pod = self._current(replica)
+        pod = self.current(replica)
         try:
             await send_signal(self.gateway, pod["metadata"]["name"], CONTAINER, "STOP")
         except ClusterError as error:
@@ -74,14 +75,30 @@ class Pods:
                 return
             await send_signal(self.gateway, pod["metadata"]["name"], CONTAINER, "CONT")
 
+    async def process_state(self, replica: Replica) -> str:
+        """The kernel's word for this container's process: `stopped`, another, or `gone`."""
+        pod = self._now(replica)
+        if pod is None or replica_of(pod).identity != replica.identity:
+            return GONE
+        return await state_of_first(self.gateway, pod["metadata"]["name"], CONTAINER)
+
     async def stop(self, replica: Replica) -> None:
         """Delete the pod, as a rollout does, and wait for its end."""
-        pod = self._current(replica)
+        pod = self.current(replica)
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
-        self._before[replica.identity] = set(self.watch.now)
+        self.leaves(replica)
         if not await self.gateway.delete("Pod", name, uid=uid):
             raise ClusterError(f"{replica.name} is not the pod that it was: ask again")
         await self.watch.until(lambda: name not in self.watch.now or None, STOP_SECONDS)
+
+    def leaves(self, replica: Replica) -> None:
+        """From now on a new pod may be its next incarnation."""
+        self._before[replica.identity] = {*self.watch.now, *self.watch.gone}
+
+    def starves(self, replica: Replica) -> None:
+        """From now on the kernel is to end it for its memory."""
+        self._starved.add(replica.identity)
+        self.leaves(replica)
 
     async def death(self, replica: Replica, *, timeout_seconds: float) -> Death:
         """How this container ended; ClusterError when it has not within the deadline."""
@@ -97,8 +114,11 @@ class Pods:
             "finished_at": end.get("finishedAt", ""),
         }  # fmt: skip
         doubts = []
-        if end.get("reason") == "OOMKilled":
+        killed, starved = end.get("reason") == "OOMKilled", replica.identity in self._starved
+        if killed and not starved:
             doubts.append("reason: the kernel killed it for its memory")
+        if starved and not killed:
+            doubts.append(f"reason: {end.get('reason', '')}, not OOMKilled")
         if struck := self._struck.get(replica.identity):
             doubts += late(struck, facts["finished_at"])
             doubts += await self._killed_by_kubelet(facts["pod"], end.get("startedAt", ""))
@@ -129,7 +149,8 @@ class Pods:
         pods = self.watch.now.values()
         return next((pod for pod in pods if replica_name(pod) == replica.name), None)
 
-    def _current(self, replica: Replica) -> Manifest:
+    def current(self, replica: Replica) -> Manifest:
+        """Its pod; ClusterError when that holds another incarnation by now."""
         pod = self._now(replica)
         if pod is None or replica_of(pod).identity != replica.identity:
             raise ClusterError(
@@ -137,6 +158,14 @@ class Pods:
                 "ask for the replicas again"
             )
         return pod
+
+    def last_seen(self, replica: Replica) -> Manifest:
+        """Its pod as it was last told; ClusterError when nobody has told of it."""
+        for pods in (self.watch.now, self.watch.gone):
+            for pod in pods.values():
+                if replica_name(pod) == replica.name:
+                    return pod
+        raise ClusterError(f"nobody has told of a pod of {replica.name}")
 
     def _end(self, replica: Replica) -> tuple[Manifest, dict[str, Any]] | None:
         for pods in (self.watch.now, self.watch.gone):
@@ -156,12 +185,21 @@ class Pods:
                 return now
         if own is not None and "deletionTimestamp" not in own["metadata"]:
             return None
-        older = self._before.get(replica.identity, set())
-        for name in self.watch.now.keys() - older - self._claimed:
-            now = replica_of(self.watch.now[name])
-            if now.role == replica.role and now.ready:
-                self._claimed.add(name)
-                return now
+        # The oldest pod that is nobody's yet: a younger one may be the only one that another
+        # victim can have. It may be a victim of another fault by now; it has been ready then.
+        older = self._before.get(replica.identity, set()) | self._claimed
+        pods = {**self.watch.gone, **self.watch.now}
+        new = [
+            pod for name, pod in pods.items() if name not in older and is_replica(pod["metadata"])
+        ]
+        for pod in sorted(new, key=lambda one: str(one["metadata"].get("creationTimestamp", ""))):
+            now = replica_of(pod)
+            if now.role != replica.role:
+                continue
+            if not now.ready and "deletionTimestamp" not in pod["metadata"]:
+                return None
+            self._claimed.add(pod["metadata"]["name"])
+            return now
         return None
 
     async def _killed_by_kubelet(self, pod: str, since: str) -> list[str]:

@@ -25,6 +25,7 @@ from cluster.kube.channels import Executed, execute
 from cluster.kube.gateway import STRATEGIC_PATCH, Gateway
 from cluster.kube.kinds import Manifest
 from cluster.kube.watch import HOPELESS, status_of, stuck, terminations
+from cluster.place import GONE, STOPPED
 from results.errors import ClusterError
 
 EXEC_SECONDS = 10.0
@@ -35,7 +36,7 @@ KILLED = 137  # 128 + 9
 
 # The first process of a container in a shared namespace: of those that are in the container's own
 # cgroup (a sidecar's are not) a child of nobody, and the oldest.
-SIGNAL_FIRST = """
+FIND_FIRST = """
 read -r first </proc/1/comm; [ "$first" = pause ] || { echo "no shared PID namespace" >&2; exit 3; }
 read -r mine </proc/self/cgroup
 best=; begun=
@@ -49,8 +50,15 @@ for folder in /proc/[0-9]*; do
   if [ -z "$best" ] || [ "$1" -lt "$begun" ]; then best=$pid; begun=$1; fi
 done
 [ -n "$best" ] || { echo "no process to signal" >&2; exit 3; }
-kill -"$0" "$best"
 """
+SIGNAL_FIRST = FIND_FIRST + 'kill -"$0" "$best"\n'
+STATE_OF_FIRST = (
+    FIND_FIRST
+    + """
+while read -r key word _; do [ "$key" = State: ] && echo "$word"; done </proc/"$best"/status; :
+"""
+)
+STATES = {"R": "running", "S": "sleeping", "D": "disk-sleep", "T": STOPPED, "Z": GONE, "X": GONE}
 
 SEIZE_AND_EXIT = """
 import ctypes, os
@@ -90,6 +98,15 @@ async def send_signal(gateway: Gateway, pod: str, container: str, signal: str) -
     """Signal the first process of a container in a shared namespace."""
     command = ("sh", "-c", SIGNAL_FIRST, signal)
     told(await execute(gateway, pod, container, command, timeout_seconds=EXEC_SECONDS), pod)
+
+
+async def state_of_first(gateway: Gateway, pod: str, container: str) -> str:
+    """The kernel's word for the first process of a container in a shared namespace."""
+    command = ("sh", "-c", STATE_OF_FIRST)
+    answer = await execute(gateway, pod, container, command, timeout_seconds=EXEC_SECONDS)
+    told(answer, pod)
+    letter = answer.stdout.decode(errors="replace").strip()
+    return STATES.get(letter, letter or GONE)  # its container died under the question: no letter
 
 
 async def seize(gateway: Gateway, pod: str, container: str) -> None:

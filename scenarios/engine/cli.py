@@ -21,6 +21,8 @@ from scenarios.engine.options import (
     IMAGE,
     JSON,
     NAMESPACE,
+    NODE_DOWN,
+    NODE_UP,
     ON,
     PROVIDER,
     RUNS,
@@ -91,12 +93,14 @@ def list_all(config: Path | None, as_json: bool) -> int:
 @CONTEXT
 @NAMESPACE
 @IMAGE
+@NODE_DOWN
+@NODE_UP
 @WORKERS
 def run(
     scenario: str, strategy: str | None, provider: str, database_url: str | None,
     config: Path | None, seed: int | None, runs: Path | None, as_json: bool, search: bool,
     slos: tuple[str, ...], place: str, kube_context: str | None, namespace: str, image: str,
-    workers: int,
+    workers: int, node_down: str, node_up: str,
 ) -> int:  # fmt: skip
     """Run SCENARIO (a name from `onceproof list`, or the path of a file of yours) and judge it.
 
@@ -113,8 +117,9 @@ def run(
     cluster = None
     if place == "kubernetes":
         cluster = ClusterTarget(
-            context=kube_context, namespace=namespace, image=image, workers=workers
-        )
+            context=kube_context, namespace=namespace, image=image, workers=workers,
+            node_down=node_down, node_up=node_up,
+        )  # fmt: skip
 
     return interruptible(
         run_and_show(

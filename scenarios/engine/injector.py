@@ -23,21 +23,29 @@ from scenarios.engine.scenario import (
     DbCrash,
     DbDisconnect,
     DbLatency,
+    Drain,
+    Evict,
     Fault,
     Freeze,
+    GhostPod,
     Graceful,
+    NodeDown,
     Oom,
     PowerLoss,
     ProviderFault,
     RollingRestart,
+    Rollout,
+    Scale,
 )
 from scenarios.engine.stand import Stand, Watch
 from scenarios.engine.swarm import Traffic
 
 PARK_SECONDS = 15.0
 LEASE_SECONDS = 3.0
-EVERYBODY = (DbCrash, DbLatency, ProviderFault, RollingRestart)
-ALONE = (DbCrash, RollingRestart)  # they hit everybody: no other fault could be proved meanwhile
+STARVING_SECONDS = 10.0  # until a container's memory is used up
+# They hit everybody: no other fault could be proved meanwhile.
+ALONE = (DbCrash, RollingRestart, Drain, Scale, Rollout, NodeDown)
+EVERYBODY = (*ALONE, DbLatency, ProviderFault)
 STEP_SECONDS = 2.0  # without a park for so long, no delivery has so many steps
 
 
@@ -80,7 +88,8 @@ class Injector:
         self._context = faults.FaultContext(
             place=stand.place, journal=stand.journal, database=stand.dsn, wire=stand.wire,
             server=stand.postgres, provider=stand.provider,
-            environments=stand.environments, ready_path=plan.config.service.ready,
+            environments=stand.environments, administrator=stand.administrator,
+            ready_path=plan.config.service.ready,
             stretch_seconds=plan.scenario.stretch_ms / 1000,
         )  # fmt: skip
         self._step = 1  # the next one that EachStatement strikes
@@ -135,6 +144,10 @@ class Injector:
                 act = faults.Freeze(context, fault_id, name, fault.frozen_seconds, park)
             case Graceful():
                 act = faults.Graceful(context, fault_id, name)
+            case Evict():
+                act = faults.Evict(context, fault_id, name)
+            case GhostPod():
+                act = faults.GhostPod(context, fault_id, name)
             case DbDisconnect():
                 act = faults.DbDisconnect(context, fault_id, name, park)
             case PowerLoss():
@@ -155,6 +168,14 @@ class Injector:
                 return faults.ProviderFault(context, fault_id, fault.kind, fault.seconds)
             case RollingRestart():
                 return faults.RollingRestart(context, fault_id)
+            case Drain():
+                return faults.Drain(context, fault_id)
+            case Scale():
+                return faults.Scale(context, fault_id, fault.to, fault.lasting_seconds)
+            case Rollout():
+                return faults.Rollout(context, fault_id)
+            case NodeDown():
+                return faults.NodeDown(context, fault_id, fault.down_seconds)
         raise AssertionError(fault)
 
     async def _wait_a_while(self) -> None:
@@ -169,7 +190,7 @@ class Injector:
         ClusterError, saying why the last one was no hit, if there was none in time.
         """
         deadline = time.monotonic() + PARK_SECONDS
-        lease_seconds = LEASE_SECONDS + held_seconds(fault)
+        lease_seconds = LEASE_SECONDS + held_seconds(fault, self._context)
         role = role_of(fault)
         no_hit: ClusterError | None = None
         tried_since = time.monotonic()
@@ -269,9 +290,11 @@ def role_of(fault: Fault) -> str:
     return fault.role if isinstance(fault, Crash) else "web"
 
 
-def held_seconds(fault: Fault) -> float:
+def held_seconds(fault: Fault, context: faults.FaultContext) -> float:
     """How long a fault keeps its victim's flight, beyond what every fault needs."""
     match fault:
+        case Oom() if context.administrator is not None:
+            return STARVING_SECONDS
         case Freeze():
             return fault.frozen_seconds
         case PowerLoss():

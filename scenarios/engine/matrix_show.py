@@ -161,11 +161,13 @@ def _scenarios(given: Sequence[str]) -> dict[str, tuple[str, Scenario]]:
 
 
 def _short(scenarios: dict[str, tuple[str, Scenario]]) -> dict[str, tuple[str, Scenario]]:
-    """Without those that run for longer than a matrix waits: a soak is asked for by its name."""
+    """Without those that run for longer than a matrix waits, or only in a cluster: a soak is asked
+    for by its name, and a matrix runs on processes."""
     return {
         name: found
         for name, found in scenarios.items()
         if found[1].traffic.orders / found[1].traffic.per_second <= LONG_SECONDS
+        and not found[1].only_in_clusters
     }
 
 

@@ -69,6 +69,14 @@ IMAGE = click.option(
     "--image", envvar="ONCEPROOF_IMAGE", default="localhost/onceproof", show_default=True,
     help="The image of all pods, built from the Dockerfile of this checkout.",
 )  # fmt: skip
+NODE_DOWN = click.option(
+    "--node-down", default="", metavar="COMMAND",
+    help="Takes a node down, for scenarios that do: {node} stands for its name.",
+)  # fmt: skip
+NODE_UP = click.option(
+    "--node-up", default="", metavar="COMMAND",
+    help="Brings it back: {node} stands for its name.",
+)  # fmt: skip
 WORKERS = click.option(
     "--workers", type=click.IntRange(1, 50), default=1, show_default=True,
     help="Sending pods; more than one have a master.",

@@ -27,6 +27,7 @@ from results.records import FORMAT_VERSION, Manifest
 from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig
 from scenarios.engine.scenario import (
+    ONLY_IN_CLUSTERS,
     Crash,
     DbDisconnect,
     EachStatement,
@@ -39,7 +40,7 @@ from scenarios.engine.scenario import (
     Scenario,
 )
 
-NOT_IN_CLUSTERS = {"clock-skew", "oom", "power-loss", "freeze"}
+NOT_IN_CLUSTERS = {"clock-skew", "power-loss"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class ClusterTarget:
     namespace: str
     image: str
     workers: int = 1  # sending pods; more than one have a master
+    node_down: str = ""  # commands of the user's; {node} stands for a node's name
+    node_up: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +115,16 @@ def refuse_impossible(plan: RunPlan) -> None:
     if plan.cluster is not None:
         if missing := kinds & NOT_IN_CLUSTERS:
             raise ClusterError(f"{', '.join(sorted(missing))}: unavailable on Kubernetes.")
+        if "node-down" in kinds and not (plan.cluster.node_down and plan.cluster.node_up):
+            raise ConfigError(
+                "node-down: no API can take a node down. Say which commands do, with {node} for "
+                "its name: --node-down COMMAND --node-up COMMAND."
+            )
         return
+    if missing := kinds & ONLY_IN_CLUSTERS:
+        raise ClusterError(
+            f"{', '.join(sorted(missing))}: only on Kubernetes (`onceproof run --on kubernetes`)."
+        )
     for kind in kinds & faults.NEEDS.keys():
         there, detail = faults.NEEDS[kind]()
         if not there:

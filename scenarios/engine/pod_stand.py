@@ -21,6 +21,8 @@ from msgspec.structs import replace
 from cluster.child_logs import ChildLogs
 from cluster.journal import Journal
 from cluster.kube import manifests
+from cluster.kube.administrator import PodAdministrator
+from cluster.kube.changes import Changes
 from cluster.kube.clock import ClockOffset, measure
 from cluster.kube.gateway import Gateway
 from cluster.kube.installation import Installation
@@ -139,6 +141,7 @@ async def standing_in_cluster(
 
         note(folder, kubernetes=await facts(place, harness.offset), replicas=plan.scenario.replicas)
         yield Stand(
+            administrator=administered(stack, target, place, journal),
             config=plan.config, folder=folder, journal=journal, postgres=harness.postgres, dsn=dsn,
             wire=wire, witness=harness.witness, place=place, environments=None, ledger=ledger,
             provider=WitnessClient(f"http://127.0.0.1:{ports['witness']}", token),
@@ -146,6 +149,17 @@ async def standing_in_cluster(
             secret=secret, next_secret=next_secret,
         )  # fmt: skip
         await drain(wire, copies, folder)
+
+
+def administered(
+    stack: AsyncExitStack, target: ClusterTarget, place: Pods, journal: Journal
+) -> PodAdministrator:
+    """What may be done to the cluster; what a fault leaves undone is undone at the end."""
+    changes = Changes(place.gateway, journal)
+    stack.push_async_callback(changes.restore_all)
+    return PodAdministrator(
+        place.gateway, place, changes, manifests.SERVICE, target.node_down, target.node_up
+    )
 
 
 async def removed(installation: Installation, watch: Watch) -> None:

@@ -212,10 +212,71 @@ class ClockSkew:
         require(abs(self.seconds) >= 10, "ClockSkew.seconds: expected 10 or more, or -10 or less")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evict:
+    """A replica's pod is evicted through the API; a disruption budget may make it wait."""
+
+    times: int = 2
+
+    kind = "evict"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GhostPod:
+    """A replica's pod is deleted by force: the cluster forgets it while its process still runs."""
+
+    times: int = 2
+
+    kind = "ghost-pod"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """A node takes no new pod, and the replicas on it are evicted."""
+
+    times: int = 1
+
+    kind = "drain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The service is scaled to so many replicas for a while, and back."""
+
+    to: int
+    times: int = 1
+    lasting_seconds: float = 5.0
+
+    kind = "scale"
+
+    def __post_init__(self) -> None:
+        require(self.to >= 1, "Scale.to: expected 1 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """Every web replica is replaced by a new one, as the cluster does it for a new version."""
+
+    times: int = 1
+
+    kind = "rollout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDown:
+    """A node goes down with the replicas on it and comes back, by commands of the user's."""
+
+    times: int = 1
+    down_seconds: float = 5.0  # after the cluster has noticed
+
+    kind = "node-down"
+
+
 Fault = (
     Crash | Oom | Freeze | Graceful | DbDisconnect | DbCrash | DbLatency | PowerLoss | ProviderFault
-    | RollingRestart | ClockSkew
+    | RollingRestart | ClockSkew | Evict | GhostPod | Drain | Scale | Rollout | NodeDown
 )  # fmt: skip
+ONLY_IN_CLUSTERS = {"evict", "ghost-pod", "drain", "scale", "rollout", "node-down"}  # kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,3 +297,8 @@ class Scenario:
         require(self.replicas >= 1, "Scenario.replicas: expected 1 or more")
         for fault in self.faults:
             require(fault.times >= 1, f"{type(fault).__name__}.times: expected 1 or more")
+
+    @property
+    def only_in_clusters(self) -> bool:
+        """Whether it asks for what processes of one machine cannot have."""
+        return any(fault.kind in ONLY_IN_CLUSTERS for fault in self.faults)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cluster.child_logs import ChildLogs
-from cluster.faults.context import Environments, Server
+from cluster.faults.context import Administrator, Environments, Server
 from cluster.journal import RUN_VARIABLE, Journal
 from cluster.ledgers import LedgerReader
 from cluster.place import Place
@@ -65,6 +65,7 @@ class Stand:
     witness: Part
     provider: WitnessClient
     place: Place
+    administrator: Administrator | None = None  # None: not in a cluster
     environments: Environments | None  # None: replicas keep the variables they have
     ledger: LedgerReader
     targets: dict[str, str]  # replica name -> base URL

@@ -1,17 +1,22 @@
 """What a scenario file may not say, and the sentence that it gets for it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster import faults
-from results.errors import ClusterError
-from scenarios import Blind, Burst, ClockSkew, Crash, InTransaction, Mix, Scenario, Traffic
+from results.errors import ClusterError, ConfigError
+from scenarios import Blind, Burst, ClockSkew, Crash, InTransaction, Mix, Scale, Scenario, Traffic
 from scenarios.engine.catalog import load_scenario, shipped
 from scenarios.engine.config import OWN_CONFIG, load_config
-from scenarios.engine.plan import RunPlan, fault_name, refuse_impossible
+from scenarios.engine.plan import ClusterTarget, RunPlan, fault_name, refuse_impossible
+
+
+def only_in_clusters(name: str) -> bool:
+    return load_scenario(name)[1].only_in_clusters
 
 
 @pytest.mark.parametrize(
@@ -27,6 +32,7 @@ from scenarios.engine.plan import RunPlan, fault_name, refuse_impossible
         (lambda: Scenario(title="t", faults=[Crash(at=Blind(), times=0)]), "Crash.times"),
         (lambda: Mix(forged=1.5), "--forged"),
         (lambda: ClockSkew(seconds=9), "ClockSkew.seconds"),
+        (lambda: Scale(to=0), "Scale.to"),
     ],
 )
 def test_an_impossible_value_is_named(make: Callable[[], Any], named: str) -> None:
@@ -56,3 +62,31 @@ def test_a_fault_that_this_machine_cannot_have_is_refused_before_anything_starts
     with pytest.raises(ClusterError, match=f"{kind}: unavailable: it takes a miracle"):
         refuse_impossible(plan)
     assert not plan.runs.exists()
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if only_in_clusters(name)])
+def test_a_fault_of_clusters_is_refused_on_processes_before_anything_starts(
+    name: str, tmp_path: Path
+) -> None:
+    plan = RunPlan(
+        name=name, scenario=load_scenario(name)[1], config=load_config(OWN_CONFIG),
+        strategy="insert_first", provider="honours", seed=1, runs=tmp_path / "runs",
+    )  # fmt: skip
+    with pytest.raises(ClusterError, match=": only on Kubernetes"):
+        refuse_impossible(plan)
+    assert not plan.runs.exists()
+
+
+@pytest.mark.parametrize("commands", [{}, {"node_down": "off {node}"}, {"node_up": "on {node}"}])
+def test_a_node_goes_down_only_by_commands_that_the_user_gives(
+    commands: dict[str, str], tmp_path: Path
+) -> None:
+    target = ClusterTarget(context=None, namespace="chaos", image="image", **commands)
+    plan = RunPlan(
+        name="node_lost", scenario=load_scenario("node_lost")[1], config=load_config(OWN_CONFIG),
+        strategy="insert_first", provider="honours", seed=1, runs=tmp_path, cluster=target,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="--node-down COMMAND --node-up COMMAND"):
+        refuse_impossible(plan)
+    both = replace(target, node_down="off {node}", node_up="on {node}")
+    refuse_impossible(replace(plan, cluster=both))

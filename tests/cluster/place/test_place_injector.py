@@ -28,7 +28,7 @@ def injecting(bench: Bench) -> Injector:
     )
     stand: Any = SimpleNamespace(
         place=context.place, journal=context.journal, dsn=context.database, wire=bench.wire,
-        postgres=None, provider=None, environments=None,
+        postgres=None, provider=None, environments=None, administrator=None,
     )  # fmt: skip
 
     async def announced(_: object) -> bool:
