@@ -15,6 +15,7 @@ from scenarios.engine.options import (
     IMAGE,
     JSON,
     NAMESPACE,
+    RUNS,
     WORKERS,
     runs_root,
 )
@@ -68,4 +69,54 @@ def rbac(scenario: str, namespace: str, make_namespace: bool) -> int:
     return print_roles(scenario, namespace, make_namespace=make_namespace)
 
 
-COMMANDS = (preflight, rbac)
+@click.command()
+@CONTEXT
+@NAMESPACE
+@IMAGE
+@click.option("--strategy", help="One of the service's strategies (default: its last one).")
+@click.option("--replicas", type=click.IntRange(1, 100), default=3, show_default=True)
+@CONFIG
+@RUNS
+def up(
+    kube_context: str | None, namespace: str, image: str, strategy: str | None, replicas: int,
+    config: Path | None, runs: Path | None,
+) -> int:  # fmt: skip
+    """Deploy the service and its harness into a namespace, and leave them standing.
+
+    `onceproof ui` sends traffic by hand, `onceproof down` (or heal) removes all of it.
+    """
+    from scenarios.engine.by_hand import up as bring_up
+    from scenarios.engine.plan import ClusterTarget
+
+    target = ClusterTarget(context=kube_context, namespace=namespace, image=image)
+    return interruptible(bring_up(target, strategy, replicas, config, runs_root(runs)))
+
+
+@click.command()
+@NAMESPACE
+@RUNS
+def down(namespace: str, runs: Path | None) -> int:
+    """Remove what `onceproof up` made."""
+    from scenarios.engine.by_hand import down as take_down
+
+    return interruptible(take_down(namespace, runs_root(runs)))
+
+
+@click.command()
+@CONTEXT
+@NAMESPACE
+@IMAGE
+@CONFIG
+@RUNS
+def ui(
+    kube_context: str | None, namespace: str, image: str, config: Path | None, runs: Path | None
+) -> int:
+    """Open Locust's page on 127.0.0.1, in front of what `onceproof up` made; Ctrl-C ends it."""
+    from scenarios.engine.by_hand import page
+    from scenarios.engine.plan import ClusterTarget
+
+    target = ClusterTarget(context=kube_context, namespace=namespace, image=image)
+    return interruptible(page(target, config, runs_root(runs)))
+
+
+COMMANDS = (preflight, rbac, up, down, ui)
