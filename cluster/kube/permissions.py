@@ -101,19 +101,23 @@ async def permitted(gateway: Gateway, permission: Permission) -> bool:
     )  # fmt: skip
 
 
-async def namespace_found(gateway: Gateway) -> Manifest | None:
-    """The run's namespace; None when it is not there, or (not ours to see) may not be."""
+async def namespace_found(gateway: Gateway) -> tuple[bool, Manifest | None]:
+    """Whether the run's namespace is there, for all that we know, and what it says of itself.
+
+    One that we may not look at counts as there: only who may look can be the one to make it.
+    """
     try:
-        return await gateway.get("Namespace", gateway.namespace)
+        found = await gateway.get("Namespace", gateway.namespace)
     except ApiError as error:
-        if error.status == 403:
-            return None
-        raise
+        if error.status != 403:
+            raise
+        return True, None
+    return found is not None, found
 
 
 async def require_permitted(gateway: Gateway, faults: Collection[str], scenario: str) -> None:
     """ClusterError that names every verb that is missing, before anything is made."""
-    there = await namespace_found(gateway) is not None
+    there, _ = await namespace_found(gateway)
     lacking = await missing(gateway, needed(faults, make_namespace=not there))
     if lacking:
         raise ClusterError(refusal(gateway.namespace, lacking, scenario, there=there))

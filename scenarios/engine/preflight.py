@@ -87,32 +87,34 @@ async def examined(
     """All that can be found out about a cluster, one after the other."""
     version = await gateway.call("GET", "/version")
     yield "kubernetes", True, f"{version['gitVersion']} (context {gateway.access.context})"
-    there = await namespace_found(gateway)
-    yield namespace_finding(there, target.namespace)
+    there, namespace = await namespace_found(gateway)
+    yield namespace_finding(there, namespace, target.namespace)
     objects = [one for part in manifests_of(plan, target, "preflight") for one in part]
     for touched in touches(plan, objects):
         yield touched
     kinds = {fault.kind for fault in plan.scenario.faults}
-    wanted = needed(kinds, make_namespace=there is None)
+    wanted = needed(kinds, make_namespace=not there)
     lacking = await missing(gateway, wanted)
     words = f"all {len(wanted)} verbs that the run needs"
     if lacking:
-        words = refusal(target.namespace, lacking, plan.name, there=there is not None)
+        words = refusal(target.namespace, lacking, plan.name, there=there)
     yield "permissions", not lacking, words
     yield refused(plan)
     yield clock(await gateway.clock_ahead_seconds())
     async for finding in nodes(gateway, objects, target):
         yield finding
     if "crash" in kinds:
-        yield await crash(gateway, objects, target, there, allowed=not lacking)
+        yield await crash(gateway, objects, target, namespace, there=there, allowed=not lacking)
 
 
-def namespace_finding(there: Manifest | None, namespace: str) -> Finding:
+def namespace_finding(there: bool, found: Manifest | None, namespace: str) -> Finding:
     """Whether the namespace may be shaken."""
-    if there is None:
+    if not there:
         return "namespace", True, f"{namespace} is not there: made, and deleted again"
+    if found is None:
+        return "namespace", False, f"this account may not look at {namespace}"
     try:
-        require_chaos(there)
+        require_chaos(found)
     except OnceproofError as error:
         return "namespace", False, str(error)
     return "namespace", True, f"{namespace} is there and may be shaken"
@@ -191,13 +193,13 @@ def has_image(node: Manifest, image: str) -> bool:
 
 
 async def crash(
-    gateway: Gateway, objects: list[Manifest], target: ClusterTarget, there: Manifest | None, *,
-    allowed: bool,
+    gateway: Gateway, objects: list[Manifest], target: ClusterTarget, found: Manifest | None, *,
+    there: bool, allowed: bool,
 ) -> Finding:  # fmt: skip
     """Which way of crashing works, tried on a pod made for it."""
-    if there is None:
+    if not there:
         return "crash", True, "not tried: the namespace is not there yet; the run tries it first"
-    if not allowed or not namespace_finding(there, target.namespace)[1]:
+    if not allowed or not namespace_finding(there, found, target.namespace)[1]:
         return "crash", False, "not tried: see above"
     try:
         rung = await prove(
