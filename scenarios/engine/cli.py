@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from scenarios.engine.cluster_commands import COMMANDS
 from scenarios.engine.exits import interruptible, mapped
 from scenarios.engine.options import (
     CONFIG,
@@ -29,6 +30,7 @@ from scenarios.engine.options import (
     SEED,
     SLO,
     WORKERS,
+    runs_root,
 )
 
 
@@ -288,11 +290,8 @@ def listed(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def runs_root(given: Path | None) -> Path:
-    """Where run folders go."""
-    from results.run_folder import default_runs_root
-
-    return given or default_runs_root()
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 def main() -> None:

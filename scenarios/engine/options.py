@@ -90,3 +90,10 @@ def checked_slos(given: tuple[str, ...]) -> tuple[str, ...]:
     for text in given:
         parse_slo(text)
     return given
+
+
+def runs_root(given: Path | None) -> Path:
+    """Where run folders go."""
+    from results.run_folder import default_runs_root
+
+    return given or default_runs_root()

@@ -29,6 +29,7 @@ from cluster.kube.installation import Installation
 from cluster.kube.kinds import Manifest
 from cluster.kube.mirror import Mirror
 from cluster.kube.part import PodPart, PodPostgres
+from cluster.kube.permissions import require_permitted
 from cluster.kube.pods import CONTAINER, ROLE, Pods, is_replica, replica_name
 from cluster.kube.rungs import prove
 from cluster.kube.tunnel import Tunnel
@@ -108,6 +109,7 @@ async def standing_in_cluster(
         stack.callback(logs.blot)
         gateway = await Gateway.connect(target.context, target.namespace)
         await stack.enter_async_context(gateway)
+        await require_permitted(gateway, {one.kind for one in plan.scenario.faults}, plan.name)
         watch(f"claiming namespace {target.namespace} of {gateway.access.context}")
         installation = Installation(gateway, secrets.token_hex(6), journal)
         await installation.claim()

@@ -1,0 +1,233 @@
+"""What would a run in a cluster touch, and would it work? Asked before a run, and changing nothing.
+
+The one thing that is made is a pod to be crashed, where the namespace is there and may be shaken:
+which way of crashing works can only be tried. That pod has none of the service's settings.
+
+Limits: what an account may not see (nodes, other namespaces' pods) is told as unknown, not as
+wrong. A node tells of 50 images at most. The clocks are compared to a second; a run compares them
+finer, pod by pod. A pod that was to be crashed stays if this process is killed: it ends by itself.
+"""
+
+import copy
+import secrets
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import yaml
+from rich.table import Table
+from rich.text import Text
+
+from cluster.kube import manifests
+from cluster.kube.capacity import memory_words, requested, rooms
+from cluster.kube.gateway import ApiError, Gateway
+from cluster.kube.installation import refuse_reserved, require_chaos
+from cluster.kube.kinds import Manifest
+from cluster.kube.permissions import hint, missing, namespace_found, needed, refusal, roles
+from cluster.kube.pods import CONTAINER, ROLE
+from cluster.kube.rungs import prove
+from results.errors import OnceproofError
+from scenarios.engine.catalog import load_scenario
+from scenarios.engine.config import find_config, load_config
+from scenarios.engine.doctor import Finding
+from scenarios.engine.plan import ClusterTarget, RunPlan, fault_name, refuse_impossible
+from scenarios.engine.pod_settings import database_settings
+from scenarios.engine.pod_stand import manifests_of
+from scenarios.engine.show import consoles, pick_strategy, say_json
+
+CLOCK_SECONDS = 5.0  # a certificate's or a token's validity suffers from more
+SACRIFICE_SECONDS = 120
+
+
+def planned(
+    scenario_name: str, config_path: Path | None, runs: Path, target: ClusterTarget
+) -> RunPlan:
+    """The run that is asked about."""
+    config = load_config(find_config(config_path))
+    name, scenario = load_scenario(scenario_name)
+    return RunPlan(
+        name=name, scenario=scenario, config=config, strategy=pick_strategy(config, None),
+        provider="honours", seed=0, runs=runs, cluster=target,
+    )  # fmt: skip
+
+
+def print_roles(scenario_name: str, namespace: str, *, make_namespace: bool) -> int:
+    """The smallest Role for a scenario, as YAML."""
+    refuse_reserved(namespace)
+    _, scenario = load_scenario(scenario_name)
+    kinds = {fault.kind for fault in scenario.faults}
+    objects = roles(kinds, namespace, make_namespace=make_namespace)
+    sys.stdout.write(hint(namespace, make_namespace=make_namespace))
+    sys.stdout.write(yaml.safe_dump_all(objects, sort_keys=False))
+    return 0
+
+
+async def preflight_and_show(
+    plan: RunPlan, target: ClusterTarget, database_url: str | None, *, as_json: bool
+) -> int:
+    """One table; 0 if a run would find all that it needs, else 255."""
+    refuse_reserved(target.namespace)
+    async with await Gateway.connect(target.context, target.namespace) as gateway:
+        found = [finding async for finding in examined(plan, target, gateway)]
+    if database_url is not None:
+        found += await database_settings(database_url)
+    if as_json:
+        say_json([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in found])
+    else:
+        table = Table(box=None, show_header=False)
+        for what, ok, detail in found:
+            table.add_row("[green]ok[/green]" if ok else "[red]no[/red]", what, Text(detail))
+        consoles()[0].print(table)
+    return 0 if all(ok for _, ok, _ in found) else 255
+
+
+async def examined(
+    plan: RunPlan, target: ClusterTarget, gateway: Gateway
+) -> AsyncIterator[Finding]:
+    """All that can be found out about a cluster, one after the other."""
+    version = await gateway.call("GET", "/version")
+    yield "kubernetes", True, f"{version['gitVersion']} (context {gateway.access.context})"
+    there, namespace = await namespace_found(gateway)
+    yield namespace_finding(there, namespace, target.namespace)
+    objects = [one for part in manifests_of(plan, target, "preflight") for one in part]
+    for touched in touches(plan, objects):
+        yield touched
+    kinds = {fault.kind for fault in plan.scenario.faults}
+    wanted = needed(kinds, make_namespace=not there)
+    lacking = await missing(gateway, wanted)
+    words = f"all {len(wanted)} verbs that the run needs"
+    if lacking:
+        words = refusal(target.namespace, lacking, plan.name, there=there)
+    yield "permissions", not lacking, words
+    yield refused(plan)
+    yield clock(await gateway.clock_ahead_seconds())
+    async for finding in nodes(gateway, objects, target):
+        yield finding
+    if "crash" in kinds:
+        yield await crash(gateway, objects, target, namespace, there=there, allowed=not lacking)
+
+
+def namespace_finding(there: bool, found: Manifest | None, namespace: str) -> Finding:
+    """Whether the namespace may be shaken."""
+    if not there:
+        return "namespace", True, f"{namespace} is not there: made, and deleted again"
+    if found is None:
+        return "namespace", False, f"this account may not look at {namespace}"
+    try:
+        require_chaos(found)
+    except OnceproofError as error:
+        return "namespace", False, str(error)
+    return "namespace", True, f"{namespace} is there and may be shaken"
+
+
+def touches(plan: RunPlan, objects: list[Manifest]) -> Iterator[Finding]:
+    """What would be made, and whom it would strike how often."""
+    names: dict[str, list[str]] = {"Secret": ["onceproof"], "ConfigMap": ["onceproof"]}
+    for one in objects:
+        count = one.get("spec", {}).get("replicas", 1)
+        times = f" ×{count}" if count != 1 else ""
+        names.setdefault(one["kind"], []).append(one["metadata"]["name"] + times)
+    for kind, made in names.items():
+        yield "makes", True, f"{kind} {', '.join(sorted(made))}"
+    workers = plan.cluster.workers if plan.cluster else 1
+    yield "makes", True, f"Pod swarm ×{workers}; Lease onceproof while the run lasts"
+    for fault in plan.scenario.faults:
+        role = getattr(fault, "role", "web")
+        victims = f"one of {plan.scenario.replicas} {role} pods" if role == "web" else f"a {role}"
+        if fault.kind.startswith(("db-", "witness-")):
+            victims = "the run's own database or provider"
+        yield "strikes", True, f"{fault_name(fault)} ×{fault.times}: {victims} each time"
+
+
+def refused(plan: RunPlan) -> Finding:
+    """Whether the scenario has something that a cluster, or the service, cannot have."""
+    try:
+        refuse_impossible(plan)
+    except OnceproofError as error:
+        return "scenario", False, str(error)
+    return "scenario", True, f"{plan.name} has nothing that is refused here"
+
+
+def clock(ahead_seconds: float | None) -> Finding:
+    """This machine's clock and the API server's."""
+    if ahead_seconds is None:
+        return "clock", True, "unknown: the API server tells no time"
+    fine = abs(ahead_seconds) <= CLOCK_SECONDS
+    return "clock", fine, f"the API server's is {ahead_seconds:+.1f} s from this machine's"
+
+
+async def nodes(
+    gateway: Gateway, objects: list[Manifest], target: ClusterTarget
+) -> AsyncIterator[Finding]:
+    """Room and images, as far as we may look."""
+    try:
+        shown = (await gateway.call("GET", "/api/v1/nodes"))["items"]
+        pods = (await gateway.call("GET", "/api/v1/pods"))["items"]
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        yield "nodes", True, "unknown: this account may not list nodes and all pods"
+        return
+    swarm = manifests.load(manifests.FOLDER / "swarm")
+    asked = requested([*objects, *swarm[-1:] * target.workers])
+    free = rooms(shown, pods)
+    for name, (cpu, memory) in free.items():
+        yield "node", True, f"{name}: {cpu:.2f} CPU and {memory_words(memory)} free of requests"
+    cpu = sum(one for one, _ in free.values())
+    memory = sum(one for _, one in free.values())
+    enough = asked[0] <= cpu and asked[1] <= memory
+    yield "room", enough, f"the run asks for {asked[0]:.2f} CPU and {memory_words(asked[1])}"
+    having = [one["metadata"]["name"] for one in shown if has_image(one, target.image)]
+    where = ", ".join(having) or "no node tells of it: it must be pulled, or is not told"
+    yield "image", True, f"{target.image}: {where}"
+
+
+def has_image(node: Manifest, image: str) -> bool:
+    """Whether a node tells of an image."""
+    tagged = image if ":" in image.rpartition("/")[2] else f"{image}:latest"
+    return any(
+        tagged == name or name.endswith(f"/{tagged}")
+        for one in node["status"].get("images", ())
+        for name in one.get("names") or ()
+    )
+
+
+async def crash(
+    gateway: Gateway, objects: list[Manifest], target: ClusterTarget, found: Manifest | None, *,
+    there: bool, allowed: bool,
+) -> Finding:  # fmt: skip
+    """Which way of crashing works, tried on a pod made for it."""
+    if not there:
+        return "crash", True, "not tried: the namespace is not there yet; the run tries it first"
+    if not allowed or not namespace_finding(there, found, target.namespace)[1]:
+        return "crash", False, "not tried: see above"
+    try:
+        rung = await prove(
+            gateway, sacrifice(objects), CONTAINER,
+            labels={manifests.PART_OF: manifests.NAME,
+                    manifests.RUN: f"preflight-{secrets.token_hex(3)}"},
+            helper_image=target.image,
+        )  # fmt: skip
+    except OnceproofError as error:
+        return "crash", False, str(error)
+    return "crash", True, f"by {rung.name}, proved on a pod made for it"
+
+
+def sacrifice(objects: list[Manifest]) -> Manifest:
+    """The web replicas' template, with a process that needs no settings."""
+    web = next(
+        one["spec"]["template"]
+        for one in objects
+        if one["kind"] == "Deployment"
+        and one["spec"]["template"]["metadata"]["labels"].get(ROLE) == "web"
+    )
+    template: Manifest = copy.deepcopy(web)
+    spec = template["spec"]
+    spec["activeDeadlineSeconds"] = SACRIFICE_SECONDS
+    spec["containers"] = [one for one in spec["containers"] if one["name"] == CONTAINER]
+    for container in spec["containers"]:
+        for key in ("env", "envFrom", "readinessProbe", "livenessProbe", "startupProbe",
+                    "lifecycle", "args"):  # fmt: skip
+            container.pop(key, None)
+        container["command"] = ["python", "-c", "import time; time.sleep(600)"]
+    return template
