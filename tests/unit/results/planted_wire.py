@@ -20,6 +20,13 @@ def read_and_acknowledged_before_its_commit(world: World) -> None:
                   connection=9)  # fmt: skip
 
 
+@plant("A3 after its create")
+def acknowledged_before_its_commit_and_known_before(world: World) -> None:
+    """What the news of the order wrote is no work on its payment."""
+    world.transact(VICTIM, replica="web-1", begin_ms=1_900, end_ms=1_910, connection=9)
+    acknowledged_before_its_commit(world)
+
+
 @plant("A13", "A8")
 def slept_through(world: World, *, rows: bool = True) -> None:
     """web-3 freezes inside its transaction; web-4 does the work; web-3 wakes and commits."""

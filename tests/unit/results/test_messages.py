@@ -4,10 +4,10 @@ import pytest
 
 from results.anomalies.catalogue import CATALOGUE
 from results.checker import check
-from results.records import Outcome
+from results.records import Line, Outcome
 from tests.unit.results.clean import clean_world
 from tests.unit.results.planted import DECLARED, NEIGHBOUR, VICTIM, planted, settled
-from tests.unit.results.world import SKUS, World, ns
+from tests.unit.results.world import ONE_LINE, SKUS, World, ns
 
 ORDER, WEBHOOK = f"Order {VICTIM}", f"paid-{VICTIM}-2"
 SAID: dict[str, tuple[str, float]] = {
@@ -147,3 +147,29 @@ def test_forgeries_are_told_together() -> None:
         f"{ORDER} had 3 forged deliveries: one was answered 200 and one was answered 500."
     )
     assert found.first_ns == ns(2_008)
+
+
+def test_a_shipment_of_nothing_is_told() -> None:
+    world = clean_world(3)
+    world.settled_order(VICTIM, at_ms=2_000)
+    world.ship(VICTIM, at_ms=2_050, lines=())
+    world.end()
+    (found,) = check(world.bundle()).by_code()["A11"]
+    assert found.message.endswith("and nothing was shipped.")
+
+
+def test_where_nothing_moved_no_units_are_counted() -> None:
+    world = clean_world(3)
+    world.settled_order(VICTIM, at_ms=2_000)
+    world.hold_state(VICTIM, movements=())
+    world.end()
+    (found,) = check(world.bundle()).by_code()["A5"]
+    assert found.message.endswith("but not a stock movement.")
+
+
+def test_what_is_not_stocked_need_not_move() -> None:
+    world = clean_world(3)
+    world.settled_order(VICTIM, at_ms=2_000, lines=(*ONE_LINE, Line(sku="GIFT", quantity=1)))
+    world.hold_state(VICTIM, movements=ONE_LINE)
+    world.end()
+    assert check(world.bundle()).totals == {}

@@ -285,3 +285,25 @@ def test_the_shipment_of_an_older_order_is_a_doubt_and_no_anomaly() -> None:
 def test_a_log_that_is_not_declared_accuses_nobody() -> None:
     declared = ("orders", "fulfillments", "movements", "stock")
     assert check(planted("A11 in the log", ledger_queries=declared)).totals == {}
+
+
+@pytest.mark.parametrize("change", [damaged("wire"), trace_full, manifest(has_wire=False)])
+def test_a_trace_with_gaps_says_nothing_of_an_early_acknowledgement(
+    change: Callable[[Bundle], Bundle],
+) -> None:
+    bundle = planted("A3 by the wire")
+    assert set(check(bundle).totals) == {"A3"}
+    assert check(change(bundle)).totals == {}
+
+
+def test_a_commit_that_nobody_forwarded_is_none() -> None:
+    bundle = planted("A3 by the wire")
+    *others, commit = bundle.statements
+    lost = msgspec.structs.replace(commit, forwarded_ns=None)
+    assert check(replace(bundle, statements=(*others, lost))).totals == {}
+
+
+def test_what_had_not_settled_may_still_have_come() -> None:
+    bundle = manifest(settled=False)(planted("A2 by doing nothing"))
+    (entry,) = [one for one in check(bundle).not_judged if one.code == "A2"]
+    assert "had not settled" in entry.reason
