@@ -72,6 +72,13 @@ FAULTS = (
     Row("crash", "Pod", "get"),
     Row("crash", "Pod", "patch", "ephemeralcontainers"),
     Row("crash", "Event", "list"),
+    Row("evict", "Pod", "get"),
+    Row("evict", "Pod", "create", "eviction"),
+    Row("ghost-pod", "Pod", "get"),
+    Row("drain", "Pod", "get"),
+    Row("drain", "Pod", "create", "eviction"),
+    Row("drain", "Node", "get patch"),
+    Row("node-down", "Node", "get"),
 )
 MAKE_NAMESPACE = Row("make the namespace", "Namespace", "get create delete")
 
@@ -79,7 +86,7 @@ MAKE_NAMESPACE = Row("make the namespace", "Namespace", "get create delete")
 def needed(faults: Collection[str], *, make_namespace: bool) -> list[Permission]:
     """What a run with these kinds of faults needs, each once."""
     rows = (*STEPS, *(row for row in FAULTS if row.step in faults))
-    found = [one for row in rows for one in row.permissions()]
+    found = [one for row in rows for one in row.permissions(everywhere=row.kind == "Node")]
     if make_namespace:
         found += MAKE_NAMESPACE.permissions(everywhere=True)
     return list(dict.fromkeys(found))
@@ -140,18 +147,36 @@ def roles(
     """The smallest Role, its account and its binding.
 
     A Role lives in its namespace and goes with it: who makes and deletes the namespace needs the
-    same rules everywhere, by a ClusterRole, for an account that lives elsewhere.
+    same rules everywhere, by a ClusterRole, for an account that lives elsewhere. Nodes belong to
+    no namespace: what a fault needs of them is a ClusterRole of its own.
     """
-    rbac, prefix = "rbac.authorization.k8s.io", "Cluster" if make_namespace else ""
-    home = "default" if make_namespace else namespace
-    account = {"name": NAME, "namespace": home}
-    place = {"name": NAME} if make_namespace else account
+    wanted = needed(faults, make_namespace=make_namespace)
+    account = {"name": NAME, "namespace": "default" if make_namespace else namespace}
+    objects: list[Manifest] = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": dict(account)}
+    ]
+    if make_namespace:
+        return objects + bound(wanted, NAME, account, everywhere=True)
+    objects += bound([one for one in wanted if not one.everywhere], NAME, account)
+    if nodes := [one for one in wanted if one.everywhere]:
+        objects += bound(nodes, f"{NAME}-nodes", account, everywhere=True)
+    return objects
+
+
+def bound(
+    permissions: Iterable[Permission], name: str, account: dict[str, str], *,
+    everywhere: bool = False,
+) -> list[Manifest]:  # fmt: skip
+    """A Role (or, everywhere, a ClusterRole) and its binding to an account."""
+    group, prefix = "rbac.authorization.k8s.io", "Cluster" if everywhere else ""
+    place = {"name": name}
+    if not everywhere:
+        place["namespace"] = account["namespace"]
     return [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": dict(account)},
-        {"apiVersion": f"{rbac}/v1", "kind": f"{prefix}Role", "metadata": dict(place),
-         "rules": rules(needed(faults, make_namespace=make_namespace))},
-        {"apiVersion": f"{rbac}/v1", "kind": f"{prefix}RoleBinding", "metadata": dict(place),
-         "roleRef": {"apiGroup": rbac, "kind": f"{prefix}Role", "name": NAME},
+        {"apiVersion": f"{group}/v1", "kind": f"{prefix}Role", "metadata": dict(place),
+         "rules": rules(permissions)},
+        {"apiVersion": f"{group}/v1", "kind": f"{prefix}RoleBinding", "metadata": dict(place),
+         "roleRef": {"apiGroup": group, "kind": f"{prefix}Role", "name": name},
          "subjects": [{"kind": "ServiceAccount", **account}]},
     ]  # fmt: skip
 
