@@ -49,7 +49,7 @@ def _handling(
     that one copy alone has tells whose handling it was; else a connection stands for a delivery.
     """
     released_ns = min(begun_ns(one) for one in deliveries)
-    copies = Counter(one.intent.webhook_id for one in deliveries if one.intent.attempt == 1)
+    copies = Counter(one.intent.webhook_id for one in deliveries)
     single = {webhook for webhook, count in copies.items() if count == 1}
     for transaction in found:
         begin_ns, end_ns, connection = _interval(transaction, closed)

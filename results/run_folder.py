@@ -140,9 +140,10 @@ class RunFolder:
             else:
                 path.unlink()
 
-    def load(self) -> Bundle:
+    def load(self, *, traffic_alone: bool = False) -> Bundle:
         """All records of the run; what could not be read is in the bundle's notes.
 
+        `traffic_alone`: only what was sent and what was shipped, which is a small part of it.
         ConfigError where the history was not kept.
         """
         manifest = self.read_manifest()
@@ -157,7 +158,8 @@ class RunFolder:
         for path in histories:
             history += read_records(path, HISTORY, notes)
         witness = read_records(self.witness, WITNESS, notes)
-        wire = read_records(self.wire, WIRE, notes)
+        wire = [] if traffic_alone else read_records(self.wire, WIRE, notes)
+        looks = [] if traffic_alone else read_records(self.ledger, Snapshot, notes)
         return Bundle(
             manifest=manifest,
             intents=_only(history, Intent),
@@ -170,7 +172,7 @@ class RunFolder:
             statements=_only(wire, StatementTrace),
             connections=_only(wire, ConnectionTrace),
             holds=_only(wire, HoldTrace),
-            snapshots=_only(read_records(self.ledger, Snapshot, notes), Snapshot),
+            snapshots=_only(looks, Snapshot),
             faults=_only(read_records(self.journal, JOURNAL, notes), FaultRecord),
             resources=_only(read_records(self.resources, Resources, []), Resources),
             notes=tuple(notes),

@@ -62,14 +62,22 @@ class MatrixPlan:
     keep: bool = False  # all files of every run
 
     def cells(self) -> Iterator[Cell]:
-        """Seed by seed: a first picture is whole early."""
+        """Seed by seed: a first picture is whole early.
+
+        A scenario with a provider of its own has cells of that one alone, whatever was asked.
+        """
         for seed in self.seeds:
-            for scenario in self.scenarios:
+            for name, (_, scenario) in self.scenarios.items():
+                providers = self.providers
+                if scenario.provider and self.config.service.provider_from:
+                    providers = (scenario.provider,)
                 for strategy in self.strategies:
-                    for provider in self.providers:
-                        yield Cell(
-                            strategy=strategy, scenario=scenario, provider=provider, seed=seed
-                        )
+                    for provider in providers:
+                        yield Cell(strategy=strategy, scenario=name, provider=provider, seed=seed)
+
+    def shown_providers(self) -> tuple[str, ...]:
+        """All that some cell has, in their order."""
+        return tuple(dict.fromkeys(cell.provider for cell in self.cells()))
 
     def folder(self) -> Path:
         """`<runs>/matrix-<hash>`, the same for the same plan of the same code."""

@@ -97,7 +97,7 @@ def show(console: Console, folder: Path, outcome: Outcome) -> None:
         for scenario in outcome.scenarios:
             table.add_column(Text(scenario), overflow="fold")
         for strategy in outcome.strategies:
-            table.add_row(Text(strategy), *(_text(tiles[strategy, scenario])
+            table.add_row(Text(strategy), *(_text(tiles.get((strategy, scenario)))
                                             for scenario in outcome.scenarios))  # fmt: skip
         console.print(table)
     for title, lines in remarks(outcome):
@@ -136,7 +136,8 @@ def markdown(outcome: Outcome) -> str:
         lines.append(f"| strategy | {' | '.join(map(inline, outcome.scenarios))} |")
         lines.append("|---" * (1 + len(outcome.scenarios)) + "|")
         for strategy in outcome.strategies:
-            row = (inline(tiles[strategy, scenario].text) for scenario in outcome.scenarios)
+            found = (tiles.get((strategy, scenario)) for scenario in outcome.scenarios)
+            row = (inline(tile.text) if tile else "" for tile in found)
             lines.append(f"| {inline(strategy)} | {' | '.join(row)} |")
         lines.append("")
     for title, told in remarks(outcome):
@@ -178,7 +179,9 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _text(tile: Tile) -> Text:
+def _text(tile: Tile | None) -> Text:
+    if tile is None:  # the scenario has another provider
+        return Text("")
     return Text(tile.text, style=STYLES[tile.validity])
 
 

@@ -118,7 +118,7 @@ def weigh(plan: MatrixPlan, folder: Path, results: Sequence[CellResult]) -> Outc
         service=plan.config.service.name,
         strategies=plan.strategies,
         scenarios=tuple(plan.scenarios),
-        providers=plan.providers,
+        providers=plan.shown_providers(),
         seeds=plan.seeds,
         cells=cells,
         exit_status=1 if State.DIFFERS in states else 2 if State.UNKNOWN in states else 0,

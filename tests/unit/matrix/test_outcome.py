@@ -205,3 +205,24 @@ def test_the_folder_is_of_the_plan_and_of_the_service(tmp_path: Path) -> None:
     assert folder() == first
     (config.parent / "handler.py").write_text("12")
     assert len({first, *others, folder()}) == 6
+
+
+@pytest.mark.parametrize("asked", [("honours", "ignores"), ("honours",)])
+def test_a_scenario_with_a_provider_of_its_own_has_no_cell_with_another(
+    tmp_path: Path, asked: tuple[str, ...]
+) -> None:
+    own = Scenario(title="t", provider="ignores")
+    both = {"storm": ("storm", Scenario(title="t")), "own": ("own", own)}
+    wanted = plan(tmp_path, strategies=("article",), scenarios=both, providers=asked)
+    cells = [(cell.scenario, cell.provider) for cell in wanted.cells()]
+    assert cells == [*(("storm", one) for one in asked), ("own", "ignores")]
+    outcome = weigh(
+        wanted, tmp_path,
+        [CellResult(cell=cell, validity=VALID, sentence="") for cell in wanted.cells()],
+    )  # fmt: skip
+    assert outcome.providers == ("honours", "ignores")
+    write_outputs(tmp_path, outcome)
+    show(Console(file=io.StringIO()), tmp_path, outcome)
+    honoured, ignored = markdown(outcome).split("### ")[1:3]
+    assert "| article | ✓ ≠ |  |" in honoured
+    assert ("| article |  | ✓ |" in ignored) is (asked == ("honours",))

@@ -142,3 +142,13 @@ def test_append_line_adds_one_line(tmp_path: Path) -> None:
     for intent in world.intents * 2:
         append_line(tmp_path / "file", intent)
     assert len((tmp_path / "file").read_bytes().splitlines()) == 2
+
+
+def test_the_traffic_alone_is_what_was_sent_and_what_was_shipped(tmp_path: Path) -> None:
+    folder = write(clean(3), tmp_path)
+    whole, part = folder.load(), folder.load(traffic_alone=True)
+    assert part.history.by_order == whole.history.by_order
+    assert part.effects == whole.effects
+    assert whole.statements
+    assert whole.snapshots
+    assert part.statements == part.snapshots == ()
