@@ -9,6 +9,7 @@ import pytest
 
 from cluster.kube.gateway import MERGE_PATCH, ApiError, Gateway
 from cluster.kube.watch import PodWatch
+from tests.kubernetes.pods import container, template
 
 SECONDS = 30.0
 OTHER_UID = "00000000-0000-0000-0000-000000000000"
@@ -27,15 +28,10 @@ def config_map(name: str, **data: str) -> dict[str, Any]:
 
 def pod(name: str, image: str) -> dict[str, Any]:
     """A pod that never has a node: an object without a process."""
-    restricted = {
-        "allowPrivilegeEscalation": False, "runAsNonRoot": True, "runAsUser": 1000,
-        "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
-    }  # fmt: skip
     return {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "labels": {"test": name}},
-        "spec": {"nodeSelector": {"no-such": "node"},
-                 "containers": [{"name": "app", "image": image, "securityContext": restricted}]},
+        "spec": {**template(container(image))["spec"], "nodeSelector": {"no-such": "node"}},
     }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from cluster.kube.gateway import Gateway
 from cluster.kube.mirror import Mirror
 from cluster.kube.tunnel import Tunnel
 from tests.kubernetes.conftest import Cluster
+from tests.kubernetes.pods import container, template
 
 POD, APP = "streams", "app"
 ECHO, POUR, SWALLOW, NOBODY = 7001, 7002, 7003, 7009
@@ -93,22 +94,12 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
 @pytest.fixture(scope="module")
 def pod(cluster: Cluster, image: str) -> Iterator[str]:
     """The pod that serves, ready."""
-    restricted = {
-        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "runAsNonRoot": True,
-        "runAsUser": 1000, "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }  # fmt: skip
-    container = {
-        "name": APP, "image": image, "imagePullPolicy": "IfNotPresent",
-        "command": ["python", "-c", SERVER], "securityContext": restricted,
+    serving = {
+        **container(image, "python", "-c", SERVER),
         "readinessProbe": {"tcpSocket": {"port": SWALLOW}, "periodSeconds": 1},
-        "volumeMounts": [{"name": "records", "mountPath": "/records"}],
-    }  # fmt: skip
-    spec = {
-        "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
-        "containers": [container], "volumes": [{"name": "records", "emptyDir": {}}],
-    }  # fmt: skip
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD}, "spec": spec}
+    }
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": POD},
+                "spec": template(serving)["spec"]}  # fmt: skip
     cluster.kubectl("create", "--filename=-", stdin=json.dumps(manifest))
     cluster.kubectl("wait", f"pod/{POD}", "--for=condition=Ready", "--timeout=60s", seconds=70)
     yield POD
