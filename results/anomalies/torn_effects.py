@@ -61,7 +61,7 @@ def find(bundle: Bundle) -> Iterator[Anomaly]:
 
 def _unmoved(bundle: Bundle, key: OrderKey, state: OrderState) -> list[str]:
     """Lines of the order that did not move while others did, of skus that the ledger stocks."""
-    if not state.movements:
+    if not bundle.declares("movements") or not state.movements:
         return []
     moved = quantities(state.movements)
     stocked = {level.sku for level in bundle.ledger.snapshots[0].stock}

@@ -218,7 +218,7 @@ async def test_an_endless_swarm_ends_when_its_history_is_full(sink: Sink, plan: 
         "recorder.HISTORY_MAX_BYTES = 20_000\n"
         "from loadtests.locustfile import PaidWebhook\n"
     )
-    _, _, *arguments = replace(plan, orders=0).arguments()
+    arguments = replace(plan, orders=0).arguments()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "locust", "-f", str(small), *arguments, cwd=ROOT,
         env={**os.environ, "SHOPIFY_SHARED_SECRET": SECRET, "PYTHONPATH": str(ROOT)},
