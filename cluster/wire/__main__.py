@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import ssl
 import sys
 from pathlib import Path
 
@@ -12,16 +11,16 @@ import uvloop
 
 from cluster.wire.server import WireServer
 from cluster.wire.trace import Trace
+from cluster.wire.upstream import Upstream, trust
 
 
 async def serve(
-    upstream: str, control_host: str, control_port: int, shared: tuple[str, int] | None,
-    tls: ssl.SSLContext | None, file: Path,
+    upstream: Upstream, control_host: str, control_port: int, shared: tuple[str, int] | None,
+    file: Path,
 ) -> None:  # fmt: skip
     """Run until SIGTERM; says `ready <control port>` on standard output when it listens."""
     trace = Trace(file)
-    token = os.environ["ONCEPROOF_TOKEN"]
-    server = WireServer(upstream, trace, token, host=control_host, tls=tls)
+    server = WireServer(upstream, trace, os.environ["ONCEPROOF_TOKEN"], host=control_host)
     port = await server.listen(control_port)
     if shared is not None:
         await server.share(*shared)
@@ -67,17 +66,8 @@ def main(
         shared = (shared_host, int(shared_port))
     if not os.environ.get("ONCEPROOF_TOKEN"):
         raise click.UsageError("ONCEPROOF_TOKEN is not set: the control needs a token")
-    tls = tls_of(upstream_ca) if upstream_tls or upstream_ca else None
-    uvloop.run(serve(upstream, control_host, control_port, shared, tls, file))
-
-
-def tls_of(authority: Path | None) -> ssl.SSLContext:
-    """How to speak TLS to Postgres; without an authority whoever answers is believed."""
-    if authority is not None:
-        return ssl.create_default_context(cafile=authority)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
+    tls = trust(upstream_ca) if upstream_tls or upstream_ca else None
+    uvloop.run(serve(Upstream(upstream, tls), control_host, control_port, shared, file))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ class Connection:
             _, forwarding, returning = tasks
             await asyncio.wait((forwarding, returning), return_when=asyncio.FIRST_COMPLETED)
             if forwarding.done() and forwarding.exception() is None:
-                self._sides.end_requests()
+                await self._sides.end_requests(lambda: self.conversation.answered_all)
                 await asyncio.wait((returning,), timeout=HOLD_MAX_SECONDS)
         finally:
             for task in (*tasks, *self._settling):

@@ -54,6 +54,11 @@ class Conversation:
         return flights
 
     @property
+    def answered_all(self) -> bool:
+        """True while no answer is under way from the server; half a flight gets none."""
+        return not any(flight.synced for flight in self.pending)
+
+    @property
     def busy(self) -> bool:
         """In a transaction or awaiting an answer."""
         return self.state != "I" or self.in_flight

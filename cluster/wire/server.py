@@ -15,8 +15,6 @@ import hmac
 import itertools
 import logging
 import re
-import ssl
-import struct
 from typing import Any
 
 import msgspec
@@ -28,8 +26,8 @@ from cluster.wire.frames import read_frame, write_frame
 from cluster.wire.gates import SHOWN_MAX, Gates
 from cluster.wire.port import Port
 from cluster.wire.rules import ClientEnd, OpenConnection, Park, Rule, WireState
-from cluster.wire.sides import Streams
 from cluster.wire.trace import FLUSH_SECONDS, Trace
+from cluster.wire.upstream import Upstream
 from results.records import ConnectionTrace
 
 log = logging.getLogger(__name__)
@@ -43,12 +41,8 @@ UNREAD_MAX_BYTES = 16 << 20
 class WireServer:
     """All ports, connections, rules and the one controller."""
 
-    def __init__(
-        self, upstream: str, trace: Trace, token: str, *, host: str,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, upstream: Upstream, trace: Trace, token: str, *, host: str) -> None:
         self._upstream = upstream
-        self._tls = tls  # None: Postgres is spoken to in the clear
         self._host = host  # of the control port and of the replicas' own ports
         self._trace = trace
         self._token = token
@@ -114,7 +108,7 @@ class WireServer:
                 if code == protocol.CANCEL_REQUEST:
                     await self._cancel(port, startup, writer)
                     return
-                server = await self._connect()
+                server = await self._upstream.connect()
         except protocol.DirectTlsError as error:
             log.warning("%s: %s", port.replica, error)
             writer.close()
@@ -137,20 +131,6 @@ class WireServer:
             await connection.run(startup)
         finally:
             port.connections.discard(connection)
-
-    async def _connect(self) -> Streams:
-        host, _, port = self._upstream.rpartition(":")
-        if host.startswith("/"):
-            path = f"{host}/.s.PGSQL.{port}"
-            return await asyncio.open_unix_connection(path, limit=1 << 20)
-        reader, writer = await asyncio.open_connection(host, int(port), limit=1 << 20)
-        if self._tls is not None:
-            writer.write(struct.pack("!II", 8, protocol.SSL_REQUEST))
-            if await reader.readexactly(1) != b"S":
-                writer.close()
-                raise OSError("the database does not speak TLS")
-            await writer.start_tls(self._tls, server_hostname=host)
-        return reader, writer
 
     async def _cancel(self, port: Port, request: bytes, client: asyncio.StreamWriter) -> None:
         """Forward a cancel request; that of a held flight once the flight is with the server."""
@@ -182,7 +162,7 @@ class WireServer:
                     await asyncio.sleep(CANCEL_SECONDS)
 
     async def _forward_cancel(self, request: bytes) -> None:
-        reader, writer = await self._connect()
+        reader, writer = await self._upstream.connect()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 writer.write(request)

@@ -6,8 +6,11 @@ as it came, and Postgres does with it what it would do without a wire.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 SETTLE_SECONDS = 5.0
+ANSWERS_SECONDS = 90.0  # as long as a hold may last
+ANSWERS_TRIES = 9_000
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -31,10 +34,21 @@ class Sides:
         if not self.to_client.transport.is_closing():
             self.to_client.write(data)
 
-    def end_requests(self) -> None:
-        """Tell the server that the client sends no more; it may still have to answer."""
-        with contextlib.suppress(OSError, RuntimeError):
-            self.to_server.write_eof()
+    async def end_requests(self, answered: Callable[[], bool]) -> None:
+        """Tell the server that the client sends no more; it may still have to answer.
+
+        TLS cannot be closed by half: there it is closed once all is answered, so that a dead
+        client's transaction ends no later than without TLS.
+        """
+        if self.to_server.can_write_eof():
+            with contextlib.suppress(OSError, RuntimeError):
+                self.to_server.write_eof()
+            return
+        for _ in range(ANSWERS_TRIES):
+            if answered() or self.to_server.is_closing():
+                break
+            await asyncio.sleep(ANSWERS_SECONDS / ANSWERS_TRIES)
+        self.to_server.close()
 
     async def drop(self) -> None:
         """Abort both; returns once the server's side is really closed."""

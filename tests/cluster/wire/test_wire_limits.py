@@ -11,11 +11,14 @@ from cluster.wire.client import Wire
 from cluster.wire.frames import write_frame
 from cluster.wire.server import WireServer
 from cluster.wire.trace import Trace
+from cluster.wire.upstream import Upstream
 
 
 @pytest.fixture
 async def control(tmp_path: Path) -> AsyncIterator[WireServer]:
-    control = WireServer("127.0.0.1:1", Trace(tmp_path / "wire.jsonl"), "token", host="127.0.0.1")
+    control = WireServer(
+        Upstream("127.0.0.1:1"), Trace(tmp_path / "wire.jsonl"), "token", host="127.0.0.1"
+    )
     yield control
     control.close()
 

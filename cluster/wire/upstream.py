@@ -1,0 +1,141 @@
+"""The way from the wire to Postgres: a socket of this machine, TCP, or TLS where that is asked for.
+
+The wire must read what it passes on, so a service speaks plain text to it; a managed Postgres
+takes nobody without TLS. With `tls` the connection begins as every client's does: SSLRequest, the
+server's S, the handshake. Without a CA's file that is libpq's `sslmode=require`, which hides what
+is said and does not prove who listens; with one it is `verify-full`.
+
+Over TLS the server also offers SCRAM-SHA-256-PLUS, which ties the password's proof to the TLS that
+the server sees. The service has none, and libpq takes the offer for an attack: it is left out of
+the list, so that both do SCRAM-SHA-256. A server that insists on the other one cannot be used.
+
+Limits: no client certificates; no direct TLS, which every server with TLS does without.
+"""
+
+import asyncio
+import contextlib
+import ssl
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.wire.sides import Streams
+
+READ_LIMIT_BYTES = 1 << 20
+SSL_REQUEST = struct.pack("!II", 8, 80877103)
+OFFER = struct.Struct("!cII")  # R, length, code
+AUTHENTICATION, SASL = b"R", 10
+BOUND = b"SCRAM-SHA-256-PLUS\0"
+NEGOTIATION = b"v"  # may come before: of the protocol's version
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where Postgres is, and how to speak with it."""
+
+    address: str  # "host:port", or "/folder of its socket:port"
+    tls: ssl.SSLContext | None = None
+
+    async def connect(self) -> Streams:
+        """A connection, ready for the startup message; OSError when there is none to be had."""
+        host, _, port = self.address.rpartition(":")
+        if host.startswith("/"):
+            path = f"{host}/.s.PGSQL.{port}"
+            return await asyncio.open_unix_connection(path, limit=READ_LIMIT_BYTES)
+        if self.tls is None:
+            return await asyncio.open_connection(host, int(port), limit=READ_LIMIT_BYTES)
+        return await _over_tls(host, int(port), self.tls)
+
+
+def trust(authority: Path | None) -> ssl.SSLContext:
+    """TLS that proves the server by this CA's file, or (None) that proves nothing."""
+    if authority is not None:
+        return ssl.create_default_context(cafile=str(authority))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class _Asking(asyncio.Protocol):
+    """Hears the one byte that answers an SSLRequest."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        if not self.answer.done():
+            self.answer.set_result(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error or ConnectionResetError("no answer to SSLRequest"))
+
+
+async def _over_tls(host: str, port: int, context: ssl.SSLContext) -> Streams:
+    loop = asyncio.get_running_loop()
+    transport, asking = await loop.create_connection(_Asking, host, port)
+    try:
+        transport.write(SSL_REQUEST)
+        # More than the one byte would be somebody's in between, to be taken for the server's.
+        if (answer := await asking.answer) != b"S":
+            raise ConnectionRefusedError(
+                f"the database does not speak TLS: it answers {answer[:1]!r}"
+            )
+        reader = _Reader(limit=READ_LIMIT_BYTES, loop=loop)
+        streams = asyncio.StreamReaderProtocol(reader, loop=loop)
+        secured = await loop.start_tls(transport, streams, context, server_hostname=host)
+        if secured is None:
+            raise ConnectionResetError(f"{host}:{port} ended the TLS handshake")
+    except BaseException:
+        with contextlib.suppress(RuntimeError):
+            transport.abort()
+        raise
+    streams.connection_made(secured)
+    return reader, asyncio.StreamWriter(secured, streams, reader, loop)
+
+
+class _Reader(asyncio.StreamReader):
+    """Leaves the offer that only TLS can take out of the server's first words."""
+
+    _opening: bytearray | None = None
+    _opened = False
+
+    def feed_data(self, data: Any) -> None:
+        if self._opened:
+            super().feed_data(data)
+            return
+        self._opening = (self._opening or bytearray()) + data
+        edited = without_binding(bytes(self._opening))
+        if edited is not None:
+            self._opened, self._opening = True, None
+            super().feed_data(edited)
+
+    def feed_eof(self) -> None:
+        if not self._opened and self._opening:
+            super().feed_data(bytes(self._opening))
+        self._opened = True
+        super().feed_eof()
+
+
+def without_binding(words: bytes) -> bytes | None:
+    """The server's first words without channel binding on offer; None: more must come first."""
+    at = 0
+    while len(words) >= at + OFFER.size:
+        kind, length, code = OFFER.unpack_from(words, at)
+        end = at + 1 + length
+        if kind == NEGOTIATION:
+            at = end
+            continue
+        if (kind, code) != (AUTHENTICATION, SASL):
+            return words
+        if len(words) < end:
+            return None
+        offers = words[at + OFFER.size : end]
+        left = offers.replace(BOUND, b"", 1)
+        if left == b"\0":  # nothing else: the client shall say so, in its own words
+            return words
+        head = OFFER.pack(kind, length - len(offers) + len(left), code)
+        return words[:at] + head + left + words[end:]
+    return None
