@@ -32,7 +32,7 @@ from cluster.kube.heal import left_behind, remove_left_behind
 from cluster.memory_group import group_of
 from cluster.postgres_template import release_shared_memory
 from cluster.skewed_clock import remove_shared_memory
-from results.footprint import Created, Spawned
+from results.footprint import BY_HAND, Created, Spawned
 
 _SAME_START_SECONDS = 0.05
 _END_SECONDS = 5.0
@@ -92,8 +92,12 @@ def _heal(runs: Path, run: Path | None, report: HealReport) -> list[Path]:
 
 
 def _journals(runs: Path) -> list[Path]:
-    # `latest` is a link to a folder that is listed by its own name.
-    return [path for path in runs.glob("*/journal.jsonl") if not path.parent.is_symlink()]
+    # What `up` left is meant to stand; `latest` is a link to a folder listed by its own name.
+    return [
+        path
+        for path in runs.glob("*/journal.jsonl")
+        if not path.parent.is_symlink() and not path.parent.name.startswith(BY_HAND)
+    ]
 
 
 def _heal_run(folder: Path, report: HealReport) -> None:

@@ -5,7 +5,7 @@ orders that changed since the snapshot before are written, so that a run of hour
 `results.ledger` folds them together again. For the same reason the rows stream by twice: once for
 the digest of each order, and once more, if any digest changed, for the rows of those orders alone.
 The connection goes straight to the database, never through the wire: the judge must not depend on
-what it judges.
+what it judges. Where the other records have another clock, a look lasts longer by its error.
 
 Limits: a query returns at most `ROWS_MAX` rows; a snapshot has a deadline. A query must give the
 same rows twice in one transaction (`random()` does not).
@@ -60,7 +60,10 @@ ACTIVITY = """
 class LedgerReader:
     """Takes snapshots of one database and appends them to the run's ledger file."""
 
-    def __init__(self, dsn: str, queries: Mapping[str, str], file: Path) -> None:
+    def __init__(
+        self, dsn: str, queries: Mapping[str, str], file: Path, *, error_ns: int = 0
+    ) -> None:
+        self._error_ns = error_ns  # of our clock beside that of the other records
         self._dsn = dsn
         self._queries = dict(queries)
         self._file = file
@@ -161,8 +164,8 @@ class LedgerReader:
         self._unsettled -= changed
         self._unsettled |= {key for key, state in orders.items() if not settled(state)}
         return Snapshot(
-            begun_ns=begun_ns,
-            ended_ns=ended_ns,
+            begun_ns=begun_ns - self._error_ns,
+            ended_ns=ended_ns + self._error_ns,
             reason=reason,
             orders=tuple(
                 orders.get(key) or OrderState(shop=key[0], order_id=key[1], status=None)

@@ -8,6 +8,8 @@ from typing import Any
 
 from results.records import Record
 
+BY_HAND = "up-"  # such a run's folder is of `onceproof up`: it is meant to be left
+
 
 class Spawned(Record, frozen=True, kw_only=True, tag="spawned"):
     """A process of this run: what `onceproof heal` ends if the runner cannot."""

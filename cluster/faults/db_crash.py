@@ -33,6 +33,7 @@ class DbCrash:
     kind: str = field(default="db-crash", init=False)
     _started: str = field(default="", init=False)
     _facts: dict[str, Any] = field(default_factory=dict, init=False)
+    _before: set[tuple[str, int]] = field(default_factory=set, init=False)  # connections
 
     @property
     def _stages(self) -> Stages:
@@ -50,24 +51,28 @@ class DbCrash:
             open_ones = (await self.context.wire.state()).connections
             busy = sum(one.state != "I" or one.in_flight for one in open_ones)
             self._facts = {"connections": len(open_ones), "in_transaction": busy}
+            self._before = {(one.replica, one.connection) for one in open_ones}
         self._stages.note(Stage.INTENT, {"started": self._started, **self._facts})
         await self.context.server.crash()
         self._stages.note(Stage.INJECT)
 
     async def evidence(self) -> Evidence:
-        """The server is gone, nobody answers in its place, and the wire lost every connection."""
+        """The server is gone, it does not answer, and the wire lost every connection to it.
+
+        One that is started again at once (by a kubelet) answers with another start time.
+        """
         assert self.context.server is not None  # inject() refuses without
         missing: list[str] = []
         if self.context.server.alive:
             missing.append("ended: the server still runs")
         try:
-            await _started(self.context.database)
-            missing.append("silent: somebody still answers on its port")
+            if await _started(self.context.database) == self._started:
+                missing.append("silent: the server of before still answers")
         except DATABASE_ERRORS:
             self._facts["silent"] = True
         left = await self._connections_left()
         if left:
-            missing.append(f"server eof: the wire still has {left} connections")
+            missing.append(f"server eof: the wire still has {left} connections of before")
         evidence = Evidence(facts=dict(self._facts), missing=tuple(missing))
         self._stages.note(Stage.EVIDENCE, evidence=evidence)
         return evidence
@@ -87,15 +92,16 @@ class DbCrash:
         self._stages.note(Stage.MISSED, {"reason": reason})
 
     async def _connections_left(self) -> int:
-        """How many of the wire's connections outlive the server, at the deadline at latest."""
+        """How many connections of before outlive the server, at the deadline at latest."""
         if self.context.wire is None:
             return 0
         deadline = asyncio.get_running_loop().time() + _PROOF_SECONDS
         while True:
             try:
-                left = len((await self.context.wire.state()).connections)
+                now = (await self.context.wire.state()).connections
             except (OnceproofError, OSError, TimeoutError):
                 return -1
+            left = len(self._before & {(one.replica, one.connection) for one in now})
             if not left or asyncio.get_running_loop().time() >= deadline:
                 return left
             await asyncio.sleep(_POLL_SECONDS)

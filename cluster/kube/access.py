@@ -51,7 +51,7 @@ async def find_access(context: str | None) -> Access:
     from kubernetes.aio import client, config
     from kubernetes.aio.config import ConfigException
 
-    configuration = client.Configuration()
+    configuration = client.Configuration()  # the library's own loaders have no types
     try:
         if context is None and "KUBERNETES_SERVICE_HOST" in os.environ and not kubeconfig():
             config.load_incluster_config(  # type: ignore[no-untyped-call]

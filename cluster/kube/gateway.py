@@ -95,12 +95,10 @@ class Gateway:
             raise ClusterError(f"There are more than {LIST_MAX} objects of kind {kind}.")
         return answer["items"], answer["metadata"]["resourceVersion"]
 
-    async def apply(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+    async def apply(self, manifest: Manifest) -> Manifest:
         """Make it so (server-side apply); of fields that others own, ours win."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        if dry_run:
-            query["dryRun"] = "All"
         return await self.call(
             "PATCH", path_of(kind, self.namespace, name), query=query, body=manifest,
             content_type=APPLY_PATCH,

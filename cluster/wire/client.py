@@ -3,6 +3,9 @@
 One reader task sorts what comes: answers by id, parks by rule, ends by connection. Every call has
 a deadline. When the stream breaks, `lost` is set and every call raises HarnessError: a run that
 has lost its wire proves nothing. Of what nobody asks for, the oldest is forgotten.
+
+A wire on another kernel has another clock. Its times are told on ours; the end of a client, which
+must come after a kill to prove anything, as early as it can have been.
 """
 
 import asyncio
@@ -12,6 +15,7 @@ from collections import deque
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from cluster.wire.frames import read_frame, write_frame
 from cluster.wire.rules import Action, ClientEnd, Park, Rule, Side, WireState
@@ -26,7 +30,12 @@ ENDS_MAX = 10_000
 class Wire:
     """A controlled wire."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, shift_ns: int = 0,
+        error_ns: int = 0,
+    ) -> None:  # fmt: skip
+        self._shift_ns = shift_ns
+        self._error_ns = error_ns
         self.lost = asyncio.Event()
         self._reader = reader
         self._writer = writer
@@ -39,9 +48,13 @@ class Wire:
 
     @classmethod
     async def connect(
-        cls, host: str, port: int, token: str, *, timeout_seconds: float = 5.0
-    ) -> "Wire":
-        """Become the wire's controller; ClusterError when it refuses."""
+        cls, host: str, port: int, token: str, *, timeout_seconds: float = 5.0, shift_ns: int = 0,
+        error_ns: int = 0,
+    ) -> "Wire":  # fmt: skip
+        """Become the wire's controller; ClusterError when it refuses.
+
+        `shift_ns` added to its clock gives ours, give or take `error_ns`.
+        """
         try:
             async with asyncio.timeout(timeout_seconds):
                 reader, writer = await asyncio.open_connection(host, port)
@@ -52,7 +65,7 @@ class Wire:
         if not welcome.get("welcome"):
             writer.close()
             raise ClusterError(f"The wire at {host}:{port} {welcome.get('error', 'refused')}.")
-        return cls(reader, writer)
+        return cls(reader, writer, shift_ns, error_ns)
 
     async def open_port(self, replica: str) -> int:
         """A port for this replica's connections: what belongs into its database URL."""
@@ -156,11 +169,15 @@ class Wire:
         match frame:
             case {"event": "park", "park": park}:
                 async with self._changed:
-                    self._parks.append(msgspec.convert(park, Park))
+                    found = msgspec.convert(park, Park)
+                    parked_ns = found.parked_ns + self._shift_ns
+                    self._parks.append(replace(found, parked_ns=parked_ns))
                     self._changed.notify_all()
             case {"event": "end", "replica": replica, "connection": connection, "end": end}:
                 async with self._changed:
-                    self._ends[(replica, connection)] = msgspec.convert(end, ClientEnd)
+                    told = msgspec.convert(end, ClientEnd)
+                    at_ns = told.at_ns + self._shift_ns - self._error_ns
+                    self._ends[(replica, connection)] = replace(told, at_ns=at_ns)
                     if len(self._ends) > ENDS_MAX:
                         self._ends.pop(next(iter(self._ends)))
                     self._changed.notify_all()

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.wire.protocol import SSL_REQUEST
 from cluster.wire.sides import Streams
 
 READ_LIMIT_BYTES = 1 << 20
-SSL_REQUEST = struct.pack("!II", 8, 80877103)
+ASK_FOR_TLS = struct.pack("!II", 8, SSL_REQUEST)
 OFFER = struct.Struct("!cII")  # R, length, code
 AUTHENTICATION, SASL = b"R", 10
 BOUND = b"SCRAM-SHA-256-PLUS\0"
@@ -77,7 +78,7 @@ async def _over_tls(host: str, port: int, context: ssl.SSLContext) -> Streams:
     loop = asyncio.get_running_loop()
     transport, asking = await loop.create_connection(_Asking, host, port)
     try:
-        transport.write(SSL_REQUEST)
+        transport.write(ASK_FOR_TLS)
         # More than the one byte would be somebody's in between, to be taken for the server's.
         if (answer := await asking.answer) != b"S":
             raise ConnectionRefusedError(

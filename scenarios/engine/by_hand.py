@@ -1,7 +1,7 @@
 """What a run deploys, without a run: `up` leaves it standing, `ui` sends to it, `down` removes it.
 
 No controller takes the wire, so it only forwards and traces. The folder of an `up` holds a journal
-and nothing else of a run: `heal` removes what it names, as it does for a runner that was killed.
+and nothing else of a run. `heal` alone leaves it standing: `down` has it healed by its name.
 
 Limits: one `up` for each namespace, as a Lease says. Nobody watches it: what ends stays ended, if
 Kubernetes does not start it again.
@@ -24,13 +24,14 @@ from cluster.kube.tunnel import Tunnel
 from cluster.kube.watch import PodWatch
 from loadtests.swarm import SwarmPlan
 from results.errors import ClusterError, ConfigError
-from results.footprint import Deployed
+from results.footprint import BY_HAND, Deployed
 from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig, find_config, load_config
 from scenarios.engine.plan import ClusterTarget, RunPlan
 from scenarios.engine.pod_stand import (
     TARGET,
     Naming,
+    drawn_values,
     harness_up,
     manifests_of,
     relays,
@@ -41,7 +42,7 @@ from scenarios.engine.pod_swarm import RECORDS, WORKER, SwarmPod, own
 from scenarios.engine.progress import progress
 from scenarios.engine.scenario import Scenario, Traffic
 from scenarios.engine.show import consoles, pick_strategy
-from scenarios.engine.stand import Watch, apply_schema, drawn_secrets
+from scenarios.engine.stand import Watch, apply_schema
 
 PAGE_PORT = 8089
 PAGE_POD = "swarm-page"
@@ -82,14 +83,10 @@ async def deployed(plan: RunPlan, target: ClusterTarget, watch: Watch) -> None:
         await stack.enter_async_context(gateway)
         await require_permitted(gateway, (), "distinct_ids")
         run = secrets.token_hex(6)
-        folder = RunFolder(plan.runs / f"up-{target.namespace}-{run}")
+        folder = RunFolder(plan.runs / f"{BY_HAND}{target.namespace}-{run}")
         folder.logs.mkdir(parents=True)
         journal = stack.enter_context(Journal(folder.journal))
-        token, secret, next_secret = drawn_secrets(plan)
-        values = {
-            "token": token, "shopify-secret": secret, "shopify-secret-next": next_secret,
-            "postgres-password": secrets.token_hex(16),
-        }  # fmt: skip
+        values = drawn_values(plan)
         logs = ChildLogs(folder.logs, tuple(values.values()))
         stack.callback(logs.blot)
         installation = Installation(gateway, run, journal)
@@ -110,11 +107,11 @@ async def deployed(plan: RunPlan, target: ClusterTarget, watch: Watch) -> None:
             raise
 
 
-def standing(runs: Path, namespace: str) -> dict[Path, Deployed]:
+def left_standing(runs: Path, namespace: str) -> dict[Path, Deployed]:
     """What `up` left in a namespace: the folder, and what its journal names."""
     return {
         path.parent: left
-        for path in sorted(runs.glob("up-*/journal.jsonl"))
+        for path in sorted(runs.glob(f"{BY_HAND}*/journal.jsonl"))
         for left in left_behind(read_journal(path))
         if left.namespace == namespace
     }
@@ -122,7 +119,7 @@ def standing(runs: Path, namespace: str) -> dict[Path, Deployed]:
 
 def required(runs: Path, namespace: str) -> dict[Path, Deployed]:
     """The same; ConfigError when there is nothing."""
-    if found := standing(runs, namespace):
+    if found := left_standing(runs, namespace):
         return found
     raise ConfigError(
         f"Nothing that `onceproof up` made stands in the namespace {namespace}, as far as "

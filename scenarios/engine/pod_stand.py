@@ -90,7 +90,7 @@ class Harness:
     wire_part: PodPart
     witness: PodPart
     ports: dict[str, int]  # of this machine
-    offset: ClockOffset
+    clock: ClockOffset  # of all three, beside ours
 
 
 @asynccontextmanager
@@ -100,11 +100,7 @@ async def standing_in_cluster(
     """All of it as pods of one namespace."""
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(folder.journal))
-        token, secret, next_secret = drawn_secrets(plan)
-        values = {
-            "token": token, "shopify-secret": secret, "shopify-secret-next": next_secret,
-            "postgres-password": secrets.token_hex(16),
-        }  # fmt: skip
+        values = drawn_values(plan)
         logs = ChildLogs(folder.logs, tuple(values.values()))
         stack.callback(logs.blot)
         gateway = await Gateway.connect(target.context, target.namespace)
@@ -121,7 +117,11 @@ async def standing_in_cluster(
         harness = await harness_up(stack, installation, naming, values["postgres-password"])
         dsn, ports = harness.postgres.dsn, harness.ports
         await apply_schema(plan.config, dsn, journal, logs)
-        wire = await Wire.connect("127.0.0.1", ports["wire"], token)
+        clock = harness.clock
+        wire = await Wire.connect(
+            "127.0.0.1", ports["wire"], values["token"], shift_ns=clock.shift_ns,
+            error_ns=clock.error_ns,
+        )  # fmt: skip
         stack.push_async_callback(wire.close)
         telling = asyncio.create_task(naming.tell(wire))
         stack.callback(telling.cancel)
@@ -131,24 +131,26 @@ async def standing_in_cluster(
         place = Pods(gateway, harness.pods)
         await replicas_ready(harness.pods, plan.scenario.replicas + relays(service))
         await prove_crash(plan, place, service, installation.run, target, watch)
-        ledger = LedgerReader(dsn, plan.config.ledger_queries(), folder.ledger)
+        ledger = LedgerReader(
+            dsn, plan.config.ledger_queries(), folder.ledger, error_ns=clock.error_ns
+        )
         stack.push_async_callback(ledger.close)
         await ledger.snapshot("sample")
 
         async def send(swarm: SwarmPlan) -> RunningSwarm:
             return await PodSwarm.start(
                 gateway, harness.pods, folder, swarm, run=installation.run, target=target,
-                shift_ns=harness.offset.shift_ns,
+                clock=clock,
             )  # fmt: skip
 
-        note(folder, kubernetes=await facts(place, harness.offset), replicas=plan.scenario.replicas)
+        note(folder, kubernetes=await facts(place, clock), replicas=plan.scenario.replicas)
         yield Stand(
             administrator=administered(stack, target, place, journal),
             config=plan.config, folder=folder, journal=journal, postgres=harness.postgres, dsn=dsn,
             wire=wire, witness=harness.witness, place=place, environments=None, ledger=ledger,
-            provider=WitnessClient(f"http://127.0.0.1:{ports['witness']}", token),
+            provider=WitnessClient(f"http://127.0.0.1:{ports['witness']}", values["token"]),
             targets={"service": TARGET}, send=send, histories_late_seconds=LATE_SECONDS,
-            secret=secret, next_secret=next_secret,
+            secret=values["shopify-secret"], next_secret=values["shopify-secret-next"],
         )  # fmt: skip
         await drain(wire, copies, folder)
 
@@ -162,6 +164,15 @@ def administered(
     return PodAdministrator(
         place.gateway, place, changes, manifests.SERVICE, target.node_down, target.node_up
     )
+
+
+def drawn_values(plan: RunPlan) -> dict[str, str]:
+    """The secrets of one deployment, under the names that the manifests refer to."""
+    token, secret, next_secret = drawn_secrets(plan)
+    return {
+        "token": token, "shopify-secret": secret, "shopify-secret-next": next_secret,
+        "postgres-password": secrets.token_hex(16),
+    }  # fmt: skip
 
 
 async def removed(installation: Installation, watch: Watch) -> None:
@@ -191,8 +202,8 @@ async def harness_up(
     await asyncio.gather(*(part.ready() for part in parts))
     ports = {part.name: await open_tunnel(stack, gateway, part) for part in parts}
     postgres.dsn = f"postgresql://postgres:{password}@127.0.0.1:{ports['postgres']}/postgres"
-    offset = await one_clock(gateway, parts)
-    return Harness(gateway, pods, postgres, wire_part, witness, ports, offset)
+    clock = await one_clock(gateway, parts)
+    return Harness(gateway, pods, postgres, wire_part, witness, ports, clock)
 
 
 async def copied(stack: AsyncExitStack, harness: Harness, folder: RunFolder) -> list[Mirror]:
@@ -201,7 +212,7 @@ async def copied(stack: AsyncExitStack, harness: Harness, folder: RunFolder) -> 
     for part, local in ((harness.wire_part, folder.wire), (harness.witness, folder.witness)):
         mirror = Mirror(
             harness.gateway, await part.pod_name(), part.name, f"{RECORDS}/{local.name}", local,
-            harness.offset.shift_ns,
+            harness.clock.shift_ns,
         )  # fmt: skip
         copies.append(await stack.enter_async_context(mirror))
     return copies
@@ -288,14 +299,14 @@ async def prove_crash(
     watch(f"crash: by {place.rung.name}, proved on a pod made for it")
 
 
-async def facts(place: Pods, offset: ClockOffset) -> dict[str, object]:
+async def facts(place: Pods, clock: ClockOffset) -> dict[str, object]:
     """What the manifest keeps of the cluster."""
     gateway = place.gateway
     version = await gateway.call("GET", "/version")
     return {
         "version": version["gitVersion"], "context": gateway.access.context,
         "namespace": gateway.namespace, "crash": place.rung.name if place.rung else "",
-        "clock_shift_ns": offset.shift_ns, "clock_error_ns": offset.error_ns,
+        "clock_shift_ns": clock.shift_ns, "clock_error_ns": clock.error_ns,
     }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from cluster.kube import manifests
 from cluster.kube.channels import execute
+from cluster.kube.clock import ClockOffset, measure
 from cluster.kube.gateway import Gateway
 from cluster.kube.kinds import Manifest
 from cluster.kube.mirror import Mirror
@@ -70,12 +71,20 @@ class SwarmPod:
         if await self.watch.until(look, START_SECONDS) is None:
             raise ClusterError(f"{self.name} did not start within {START_SECONDS:.0f} s.")
 
-    async def copy(self, stack: AsyncExitStack, shift_ns: int) -> None:
-        """Copy its history, and how it ended, as they are written."""
+    async def copy(self, stack: AsyncExitStack, clock: ClockOffset) -> None:
+        """Copy its history, and how it ended, as they are written.
+
+        ClusterError when it has another clock than the rest of the harness.
+        """
+        if (await measure(self.gateway, self.name, CONTAINER)).boot_id != clock.boot_id:
+            raise ClusterError(
+                f"{self.name} runs on another node than the wire, so their records have no common "
+                "clock. Keep its podAffinity, or give that node room for it."
+            )
         history = self.folder.path / f"history-{self.name.rpartition('-')[2]}.jsonl"
         for remote, local in (("history-*.jsonl", history), (ENDED_FILE, self.ended)):
             mirror = Mirror(
-                self.gateway, self.name, CONTAINER, str(RECORDS / remote), local, shift_ns
+                self.gateway, self.name, CONTAINER, str(RECORDS / remote), local, clock.shift_ns
             )
             self.copies.append(await stack.enter_async_context(mirror))
 
@@ -106,7 +115,7 @@ class PodSwarm:
     @classmethod
     async def start(
         cls, gateway: Gateway, watch: PodWatch, folder: RunFolder, plan: SwarmPlan, *,
-        run: str, target: ClusterTarget, shift_ns: int,
+        run: str, target: ClusterTarget, clock: ClockOffset,
     ) -> "PodSwarm":  # fmt: skip
         """Create the pods, and copy their histories from the first line on."""
         objects = list(pods_of(plan, run=run, target=target))
@@ -117,7 +126,7 @@ class PodSwarm:
                 await gateway.create(manifest)
             for pod in swarm._pods:
                 await pod.running()
-                await pod.copy(swarm._stack, shift_ns)
+                await pod.copy(swarm._stack, clock)
         except BaseException:
             await swarm.stop()
             raise

@@ -55,12 +55,6 @@ async def test_apply_is_the_same_twice_and_a_patch_changes_a_part(gateway: Gatew
     assert await gateway.get("ConfigMap", name) is None
 
 
-async def test_a_dry_run_changes_nothing(gateway: Gateway) -> None:
-    name = f"map-{secrets.token_hex(3)}"
-    await gateway.apply(config_map(name, a="1"), dry_run=True)
-    assert await gateway.get("ConfigMap", name) is None
-
-
 async def test_only_the_pod_with_that_uid_is_deleted_or_evicted(
     gateway: Gateway, image: str
 ) -> None:

@@ -13,7 +13,7 @@ from cluster import memory_group
 from cluster.heal import heal
 from cluster.journal import RUN_VARIABLE, Journal, read_journal
 from cluster.memory_group import MemoryGroup
-from results.footprint import Created, Spawned
+from results.footprint import BY_HAND, Created, Spawned
 
 SHARED_MEMORY = Path("/dev/shm")
 ROOT = Path(__file__).parents[3]
@@ -139,6 +139,14 @@ async def test_a_folder_without_the_runs_mark_is_reported_and_kept(
     assert (precious / "file").exists()
     assert not report.healed
     assert "precious" in report.wrong[0]
+
+
+async def test_what_is_meant_to_stand_is_healed_by_its_name_alone(tmp_path: Path) -> None:
+    folder = tmp_path / f"{BY_HAND}chaos-1"
+    folder.mkdir()
+    Journal(folder / "journal.jsonl").close()
+    assert (await heal(tmp_path, run=None)).runs == []
+    assert (await heal(tmp_path, run=folder)).runs == [folder.name]
 
 
 async def test_a_broken_manifest_does_not_stop_the_healing(

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import random
+import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -70,6 +71,17 @@ async def test_only_what_changed_is_written_and_a_full_inbox_is_not_settled(
         [(1, "paid", False, [True]), (2, "x", False, [])],
         [(2, None, False, [])],
     ]
+
+
+async def test_a_look_lasts_longer_by_the_error_of_its_clock(
+    database: Any, postgres: Postgres, tmp_path: Path
+) -> None:
+    reader = LedgerReader(postgres.dsn, QUERIES, tmp_path / "l.jsonl", error_ns=10**12)
+    before_ns = time.monotonic_ns()
+    look = await reader.snapshot("sample")
+    after_ns = time.monotonic_ns()
+    await reader.close()
+    assert before_ns <= look.begun_ns + 10**12 <= look.ended_ns - 10**12 <= after_ns
 
 
 @pytest.mark.parametrize(

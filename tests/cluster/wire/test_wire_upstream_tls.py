@@ -20,7 +20,7 @@ import pytest
 
 from cluster.postgres import Postgres
 from cluster.wire.client import Wire
-from cluster.wire.upstream import SSL_REQUEST, without_binding
+from cluster.wire.upstream import ASK_FOR_TLS, without_binding
 from tests.cluster.wire.conftest import TOKEN, eventually, started_wire
 
 PASSWORD = "of-the-tls-test"
@@ -70,7 +70,7 @@ async def managed(postgres: Postgres, certificate: tuple[Path, Path]) -> AsyncIt
     context.load_cert_chain(*certificate)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if await reader.readexactly(8) != SSL_REQUEST:
+        if await reader.readexactly(8) != ASK_FOR_TLS:
             writer.close()
             return
         writer.write(b"S")
@@ -139,6 +139,30 @@ async def test_clients_without_tls_use_a_database_that_asks_for_it(
         assert await asyncio.to_thread(as_libpq) == (42,)
         await client.close()
         await wire.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "port_of_tls", "words"),
+    [
+        ("localhost", False, "TLS"),  # it is not spoken to in the clear instead
+        ("127.0.0.1", True, "ertificate"),  # the name is not that of the certificate
+    ],
+)
+async def test_a_database_that_cannot_be_believed_is_not_used(
+    postgres: Postgres, certificate: tuple[Path, Path], tmp_path: Path, host: str,
+    port_of_tls: bool, words: str,
+) -> None:  # fmt: skip
+    async with managed(postgres, certificate) as secure:
+        upstream = f"{host}:{secure if port_of_tls else postgres.port}"
+        more = ("--upstream-ca", str(certificate[0]))
+        async with started_wire(upstream, tmp_path / "wire.jsonl", *more) as control:
+            wire = await Wire.connect("127.0.0.1", control, TOKEN)
+            through = postgres.dsn.replace(
+                f"{postgres.host}:{postgres.port}", f"127.0.0.1:{await wire.open_port('web-0')}"
+            )
+            with pytest.raises(asyncpg.PostgresConnectionError, match=f"no database.*{words}"):
+                await asyncpg.connect(through, timeout=10)
+            await wire.close()
 
 
 CLIENT = """

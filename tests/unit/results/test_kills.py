@@ -29,7 +29,8 @@ def test_each_way_is_counted_by_its_own_rule() -> None:
         ended("crash", "commit-dropped", landed=None, missing=("eof: none",)),  # no proof
         ended("crash", "blind", landed=True),
         ended("crash", "blind", landed=False),
-        ended("crash", "polled", landed=None),  # nobody can tell: none
+        ended("crash", "polled", landed=False),
+        ended("crash", "polled", landed=None),  # nobody can tell: left out
         ended("graceful", "blind", landed=False),
         ended("freeze", "blind", landed=True),  # ends nothing
     )
