@@ -45,6 +45,7 @@ class Connection:
         self.number = number
         self.port = port
         self.eof_ns: int | None = None
+        self.isolation = ""  # what the startup message said that may be about it
         self.conversation = Conversation(port.replica, number, "")
         self._gates = gates
         self._trace = trace
@@ -59,8 +60,10 @@ class Connection:
 
     async def run(self, startup: bytes) -> None:
         """Relay until either side ends; always closes both."""
-        name = protocol.startup_parameters(startup).get("application_name", "")
+        asked = protocol.startup_parameters(startup)
+        name = asked.get("application_name", "")
         self.conversation = Conversation(self.port.replica, self.number, name)
+        self.isolation = asked.get("default_transaction_isolation", asked.get("options", ""))
         self._sides.to_server.write(startup)
         jobs = (self._read_client, self._forward, self._return)
         tasks = [asyncio.create_task(job()) for job in jobs]

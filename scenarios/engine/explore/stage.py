@@ -1,0 +1,334 @@
+"""Plays one schedule: deliveries start, take their steps one at a time, and one may die.
+
+After every move the stage waits until each delivery stands still again: at its next gate, answered
+with nothing open, or waiting for a lock, which Postgres itself says
+(pg_isolation_test_session_is_blocked, what its own isolation tests rely on). What is none of these
+and does not move for `SILENT_SECONDS` is *silent*: it waits for something within its own process
+(a pool, a lock, a timer). That is inferred, not proved, so it is counted, and an exploration with
+silent steps is not called exhaustive.
+
+A death is a SIGKILL of the delivery's own process. What it had in flight is then either never
+forwarded, or done all the same; the stage goes on once Postgres has noticed.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from cluster.place import Replica
+from cluster.wire.rules import Park
+from cluster.witness.gated import HeldCall
+from loadtests.traffic import PlannedOrder
+from results.errors import HarnessError
+from results.records import ConnectionTrace, StatementTrace
+from results.run_folder import append_line
+from scenarios.engine.explore.actor import Actor
+from scenarios.engine.explore.footprint import EVERYTHING, PROVIDER, Footprint
+from scenarios.engine.explore.footprints import Footprints
+from scenarios.engine.explore.laboratory import Laboratory
+from scenarios.engine.explore.moves import CALL, Move, shown
+from scenarios.engine.explore.played import Played
+from scenarios.engine.explore.process_state import asleep
+from scenarios.engine.explore.sender import Sender
+from scenarios.engine.explore.tree import Option
+
+LOOK_SECONDS = 0.002
+ENDING_SECONDS = 0.0002
+SILENT_SECONDS = 1.0
+STUCK_SECONDS = 20.0
+READY_SECONDS = 60.0
+LISTEN_SECONDS = 0.5
+BLOCKED = "SELECT bool_or(pg_isolation_test_session_is_blocked(pid, $2)) FROM unnest($1::int[]) pid"
+LIVING = "SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity WHERE pid = ANY($1::int[])"
+Choose = Callable[[Sequence[Option]], int]
+
+
+class Stage:
+    """Where schedules are played, one after the other, each with an order of its own."""
+
+    def __init__(self, lab: Laboratory, sender: Sender, footprints: Footprints) -> None:
+        self._lab = lab
+        self._sender = sender
+        self._footprints = footprints
+        self._actors: list[Actor] = []
+        self._by_replica: dict[str, Actor] = {}
+        self._moved = asyncio.Event()
+        self._published = False
+        self._background: set[tuple[str, ...]] = set()
+        self._listening = False
+        lab.ears.on_park = self._parked
+        lab.ears.on_call = self._called
+        lab.ears.on_statement = self._heard
+        lab.ears.on_end = self._ended
+
+    async def listen(self, seconds: float = LISTEN_SECONDS) -> None:
+        """Learn what the service says to its database without a delivery: that is nobody's step."""
+        self._listening = True
+        await asyncio.sleep(seconds)
+        self._listening = False
+
+    async def play(self, order: PlannedOrder, crashes: int, choose: Choose) -> Played:
+        """One schedule to its end; whatever `choose` raises ends it early, and is raised again."""
+        played = Played(order)
+        free = await self._lab.ready(len(order.webhooks), timeout_seconds=READY_SECONDS)
+        self._actors = [
+            Actor(index, replica, webhook)
+            for index, (replica, webhook) in enumerate(zip(free, order.webhooks, strict=False))
+        ]
+        self._by_replica = {actor.replica.name: actor for actor in self._actors}
+        try:
+            for actor in self._actors:
+                self._hold(actor.replica)
+                actor.sending = asyncio.create_task(
+                    self._sender.pay(order, actor.webhook, actor.replica)
+                )
+                actor.sending.add_done_callback(lambda _: self._moved.set())
+                await self._settle(played)
+            await self._choose(order, crashes, choose, played)
+        finally:
+            await self._let_all_run()
+        played.statuses = tuple(
+            None if one.sending is None else one.sending.result() for one in self._actors
+        )
+        return played
+
+    async def _choose(
+        self, order: PlannedOrder, crashes: int, choose: Choose, played: Played
+    ) -> None:
+        """Move after move, until nobody can go on."""
+        last: Actor | None = None
+        while True:
+            options = self._options(last, crashes)
+            if not options:
+                if all(actor.answered or actor.dead for actor in self._actors):
+                    return
+                await self._until_moved(played)
+                continue
+            option = options[choose(options)]
+            played.add(option.move, options, last)
+            last = self._actors[option.move.actor]
+            crashes -= option.move.do != "step"
+            self._published = False
+            await self._carry_out(option.move, last, played)
+            if self._published or last.answered:
+                await self._look(order)
+
+    # ---------------------------------------------------------------- what can be done
+
+    def _options(self, last: Actor | None, crashes: int) -> list[Option]:
+        """Every step that could be taken now, first that of whoever took the last one."""
+        ready = [actor for actor in self._actors if actor.at_gate]
+        ready.sort(key=lambda actor: actor is not last)
+        options = [Option(self._move(actor), self._footprint(actor)) for actor in ready]
+        if crashes:
+            for actor in ready:
+                options += [
+                    Option(Move(actor=actor.index, do=do, at=self._move(actor).at), EVERYTHING)
+                    for do in ("die-before", *(("die-after",) if self._lasts(actor) else ()))
+                ]
+        return options
+
+    def _move(self, actor: Actor) -> Move:
+        at = CALL if actor.park is None else shown(actor.park.sql)
+        return Move(actor=actor.index, at=at)
+
+    def _lasts(self, actor: Actor) -> bool:
+        """Whether its step outlives its death: a commit, or a shipment."""
+        if actor.park is None:
+            return True
+        flight = self._lab.wire.flight(actor.park)
+        return flight is not None and flight.may_commit
+
+    def _footprint(self, actor: Actor) -> Footprint:
+        if actor.park is None:
+            return PROVIDER
+        return self._footprints.of(actor.park)
+
+    # ---------------------------------------------------------------- carrying it out
+
+    async def _carry_out(self, move: Move, actor: Actor, played: Played) -> None:
+        if move.do == "step":
+            park, call = actor.park, actor.call
+            actor.park = actor.call = None
+            if park is not None:
+                self._lab.wire.decide(park, "pass")
+            elif call is not None:
+                call.decide(passes=True)
+        elif move.do == "die-unanswered":
+            await self._die_unanswered(actor)
+        else:
+            await self._die(actor, lasts=move.do == "die-after")
+        await self._settle(played)
+
+    async def _die(self, actor: Actor, *, lasts: bool) -> None:
+        """SIGKILL; then its last step is carried out all the same, or never."""
+        wire, name = self._lab.wire, actor.replica.name
+        park, call = actor.park, actor.call
+        actor.park, actor.call, actor.dead = None, None, True
+        actor.zombies = set(wire.open(name))
+        await self._lab.place.crash(actor.replica)
+        await self._lab.place.death(actor.replica, timeout_seconds=STUCK_SECONDS)
+        await self._until(lambda: wire.heard_of_end(name))
+        if park is not None:
+            wire.decide(park, "pass" if lasts else "drop")
+        if call is not None:
+            call.decide(passes=lasts)
+        self._published = True
+
+    async def _die_unanswered(self, actor: Actor) -> None:
+        """Let its step be done, keep the answer, then SIGKILL."""
+        wire, name, park = self._lab.wire, actor.replica.name, actor.park
+        assert park is not None
+        wire.hold_answer(name, "answer")
+        actor.park = None
+        wire.decide(park, "pass")
+        try:
+            await self._until(lambda: actor.at_gate or actor.answered)
+        finally:
+            wire.disarm("answer")
+        await self._die(actor, lasts=False)
+
+    def _hold(self, replica: Replica) -> None:
+        self._lab.wire.hold_steps(replica.name)
+        self._lab.witness.held.add(replica.name)
+
+    async def _let_all_run(self) -> None:
+        """Hold nothing any more, and wait for all answers."""
+        for actor in self._actors:
+            self._lab.wire.let_run(actor.replica.name)
+            self._lab.witness.held.discard(actor.replica.name)
+        for actor in self._actors:
+            if actor.park is not None:
+                self._lab.wire.decide(actor.park, "pass")
+            if actor.call is not None:
+                actor.call.decide(passes=True)
+            actor.park = actor.call = None
+        tasks = [actor.sending for actor in self._actors if actor.sending is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        self._by_replica = {}
+
+    # ---------------------------------------------------------------- what is heard
+
+    def _parked(self, park: Park) -> None:
+        actor = self._by_replica.get(park.replica)
+        background = park.sql in self._background
+        if actor is None or actor.dead or background or actor.park is not None:
+            self._lab.wire.decide(park, "pass")
+            return
+        actor.park = park
+        self._moved.set()
+
+    def _called(self, call: HeldCall) -> None:
+        actor = self._by_replica.get(call.replica)
+        if actor is None or actor.dead:
+            call.decide(passes=True)
+            return
+        actor.call = call
+        self._moved.set()
+
+    def _heard(self, trace: StatementTrace) -> None:
+        if self._listening:
+            self._background.add(trace.sql)
+        if trace.state_after == "I" and trace.sqlstate is None:
+            self._published = True
+        self._moved.set()
+
+    def _ended(self, _: ConnectionTrace) -> None:
+        self._moved.set()
+
+    # ---------------------------------------------------------------- standing still
+
+    async def _settle(self, played: Played) -> None:
+        """Until everybody is at a gate, done, dead with nothing left, or proved to be waiting."""
+        waited = [actor for actor in self._actors if actor.blocked]
+        for actor in self._actors:
+            actor.blocked = actor.silent = False
+        quiet_since = time.monotonic()
+        while restless := [actor for actor in self._actors if not self._rests(actor)]:
+            self._moved.clear()
+            # Who waited before is likely to wait still: Postgres is asked at once.
+            likely = all(actor in waited for actor in restless)
+            if likely and await self._all_blocked(restless):
+                return
+            if await self._moves(ENDING_SECONDS if self._ending(restless) else LOOK_SECONDS):
+                quiet_since = time.monotonic()
+                continue
+            if not likely and await self._all_blocked(restless):
+                return
+            if time.monotonic() - quiet_since > SILENT_SECONDS:
+                for actor in restless:
+                    if not actor.blocked:
+                        actor.silent = True
+                        played.silent += 1
+                return
+
+    @staticmethod
+    def _ending(restless: list[Actor]) -> bool:
+        """Whether all that is missing is that somebody who has answered falls asleep."""
+        return all(actor.answered for actor in restless)
+
+    def _rests(self, actor: Actor) -> bool:
+        if actor.dead:
+            return not actor.zombies
+        if actor.at_gate or actor.sending is None:
+            return True
+        return (
+            actor.answered
+            and not self._lab.wire.busy(actor.replica.name)
+            and asleep(actor.replica.pid)
+        )
+
+    async def _all_blocked(self, restless: list[Actor]) -> bool:
+        """Whether all of them wait for locks, asked of Postgres while nothing else moved."""
+        for actor in restless:
+            if actor.dead:
+                actor.zombies = set(await self._lab.observer.fetchval(LIVING, list(actor.zombies)))
+            actor.blocked = not (actor.dead and not actor.zombies) and await self._blocked(actor)
+        return not self._moved.is_set() and all(
+            actor.blocked or self._rests(actor) for actor in restless
+        )
+
+    async def _blocked(self, actor: Actor) -> bool:
+        mine = list(actor.zombies) or list(self._lab.wire.backends(actor.replica.name))
+        if not mine:
+            return False
+        everybody = [
+            pid
+            for one in self._actors
+            for pid in (*self._lab.wire.open(one.replica.name), *one.zombies)
+        ]
+        return bool(await self._lab.observer.fetchval(BLOCKED, mine, everybody))
+
+    async def _moves(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that is bound to happen."""
+        deadline = time.monotonic() + STUCK_SECONDS
+        while not condition():
+            self._moved.clear()
+            await self._moves(LOOK_SECONDS)
+            if time.monotonic() > deadline:
+                raise HarnessError("A schedule stopped moving. Look into the logs of the run.")
+
+    async def _until_moved(self, played: Played) -> None:
+        """Nobody is at a gate: wait for a deadlock's end, a timer, or the sender's patience."""
+        deadline = time.monotonic() + STUCK_SECONDS
+        while not any(actor.at_gate for actor in self._actors):
+            if all(actor.answered or actor.dead for actor in self._actors):
+                return
+            if time.monotonic() > deadline:
+                raise HarnessError("A schedule stopped moving. Look into the logs of the run.")
+            self._moved.clear()
+            await self._moves(LOOK_SECONDS)
+        await self._settle(played)
+
+    async def _look(self, order: PlannedOrder) -> None:
+        snapshot = await self._lab.look.at([(order.shop, order.order_id)])
+        append_line(self._lab.folder.ledger, snapshot)
