@@ -13,7 +13,7 @@ import hmac
 import json
 from typing import Any
 
-from loadtests.traffic import PlannedOrder
+from loadtests.traffic import ORDER_ID_STEP, PlannedOrder
 from results.records import Line
 
 API_VERSION = "2026-10"
@@ -21,7 +21,7 @@ CONNECT_SECONDS, TOTAL_SECONDS = 1.0, 5.0
 RETRIES = 8
 FIRST_RETRY_SECONDS = 4 * 3600 / (2**RETRIES - 1)
 PRICE_CENTS = 1995
-# The first digit of the ids of everything but orders: 19 digits, so that none looks like an order.
+# The first digit of the ids of everything but orders: 16 digits, below 2^53, unlike an order's.
 CHECKOUT, CUSTOMER, ADDRESS, LINE_ITEM, PRODUCT, VARIANT = range(1, 7)
 WHEN = "2026-11-23T18:00:27-05:00"
 NULLS = [
@@ -122,13 +122,15 @@ def body(order: PlannedOrder, topic: str = "orders/paid") -> bytes:
 
 def related_id(kind: int, number: int, at: int = 0) -> int:
     """An id of one of the kinds above for an order or a product, unlike that of any other."""
-    return kind * 10**18 + number % 10**16 * 100 + at
+    if kind not in (PRODUCT, VARIANT):
+        number = number // ORDER_ID_STEP % 10**13
+    return kind * 10**15 + number * 100 + at
 
 
 def payload(order: PlannedOrder, *, paid: bool) -> dict[str, Any]:
     """The 94 top-level keys."""
     cents = sum(line.quantity for line in order.lines) * PRICE_CENTS
-    number = order.order_id % 10**10
+    number = order.order_id // ORDER_ID_STEP % 10**9
     address = postal_address()
     fields: dict[str, Any] = {
         "id": order.order_id,

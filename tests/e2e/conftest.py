@@ -13,6 +13,7 @@ import pytest
 
 WHOLE_RUNS = (
     "test_own_service",
+    "test_examples",
     "test_runs",
     "test_fault_runs",
     "test_killed_runner",
