@@ -5,8 +5,12 @@ SELECTs, all of them from its onceproof.toml.
 """
 
 import asyncio
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from secrets import token_hex
 from urllib.parse import urlsplit, urlunsplit
 
 from cluster.child_logs import ChildLogs
@@ -22,6 +26,7 @@ from cluster.witness.client import WitnessClient
 from loadtests.swarm import Swarm, SwarmPlan
 from results.run_folder import RunFolder
 from scenarios.engine.plan import RunPlan, note
+from scenarios.engine.seed_orders import seed_orders
 from scenarios.engine.stand import (
     RunningSwarm,
     SendSwarm,
@@ -29,7 +34,9 @@ from scenarios.engine.stand import (
     Watch,
     apply_schema,
     drawn_secrets,
+    with_settings,
 )
+from scenarios.engine.variables import Told
 
 HOST = "127.0.0.1"
 
@@ -39,7 +46,9 @@ async def standing_on_processes(
     plan: RunPlan, folder: RunFolder, watch: Watch
 ) -> AsyncIterator[Stand]:
     """All of it as processes of this machine."""
-    config, replicas = plan.config, plan.scenario.replicas
+    config = plan.config
+    # Where the service listens on one port alone there is one replica: its deliveries race in it.
+    replicas = 1 if config.service.port else plan.scenario.replicas
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(folder.journal))
         token, secret, next_secret = drawn_secrets(plan)
@@ -65,6 +74,7 @@ async def standing_on_processes(
             journal=journal,
             log_folder=folder.logs,
             secrets=hidden,
+            ready_seconds=config.service.ready_seconds,
             on_event=lambda event: watch(f"{event.replica} {event.what} {event.detail}"),
         )
         stack.push_async_callback(place.stop_all)
@@ -78,8 +88,10 @@ async def standing_on_processes(
             next_secret), secret=secret, next_secret=next_secret,
         )  # fmt: skip
         watch(f"starting {replicas} replicas of {config.service.name}")
-        await start_replicas(stand, place, witness.port, plan.strategy, replicas)
+        settings = settings_folder(stack, journal)
+        await start_replicas(stand, place, witness.port, plan.strategy, replicas, settings)
         await ledger.snapshot("sample")  # a wrong query is found before any traffic
+        await seed_orders(plan, postgres.dsn)
         note(
             folder,
             postgres={"provider": postgres.provider, "version": postgres.version,
@@ -87,6 +99,14 @@ async def standing_on_processes(
             replicas=replicas,
         )  # fmt: skip
         yield stand
+
+
+def settings_folder(stack: AsyncExitStack, journal: Journal) -> Path:
+    """A folder for files with passwords: of this user alone, and gone with the run."""
+    settings = Path(tempfile.gettempdir()) / f"onceproof-settings-{token_hex(6)}"
+    journal.create(settings)
+    stack.callback(shutil.rmtree, settings, ignore_errors=True)
+    return settings
 
 
 def sender(folder: RunFolder, journal: Journal, secret: str, next_secret: str) -> SendSwarm:
@@ -133,34 +153,31 @@ async def start_witness(
 
 
 async def start_replicas(
-    stand: Stand, place: Processes, witness_port: int, strategy: str, replicas: int
-) -> None:
+    stand: Stand, place: Processes, witness_port: int, strategy: str, replicas: int,
+    settings: Path,
+) -> None:  # fmt: skip
     """All web replicas and one of each other role, each with a wire port of its own."""
-    service = stand.config.service
+    config, service = stand.config, stand.config.service
     names = [("web", f"web-{index}") for index in range(replicas)]
     names += [(role, f"{role}-0") for role in service.roles if role != "web"]
     specs = []
     for role, name in names:
-        port = free_port() if role == "web" else 0
-        wire_port = await stand.wire.open_port(name)
-        environment = {
-            service.database_from: through(stand.dsn, wire_port),
-            service.secret_from: stand.next_secret or stand.secret,
-            service.port_from: str(port),
-            "HOST": HOST,
-        }
+        port = 0 if role != "web" else service.port or free_port()
+        told = Told(
+            dsn=through(stand.dsn, await stand.wire.open_port(name)), host=HOST, port=port,
+            provider_url=f"http://{HOST}:{witness_port}/shipments",
+            secret=stand.next_secret or stand.secret, strategy=strategy,
+        )  # fmt: skip
+        told = with_settings(config, told, settings / name)
+        environment = config.variables(told)
         if service.previous_secret_from and stand.next_secret:
             environment[service.previous_secret_from] = stand.secret
-        if service.strategy_from:
-            environment[service.strategy_from] = strategy
-        if service.provider_from:
-            environment[service.provider_from] = f"http://{HOST}:{witness_port}/shipments"
         url = f"http://{HOST}:{port}" if role == "web" else ""
         specs.append(
             ProcessSpec(
-                name=name, role=role, command=stand.config.command(role), url=url,
-                environment=stand.config.environment(environment),
-                folder=stand.config.folder,
+                name=name, role=role, command=config.command(role, told.settings), url=url,
+                environment=config.environment(environment),
+                folder=config.folder,
                 ready_path=service.ready if role == "web" else "",
             )
         )  # fmt: skip

@@ -14,6 +14,7 @@ import aiohttp
 
 from cluster.wire.rules import Rule
 from loadtests import shopify
+from loadtests.dialect import Dialect
 from loadtests.recorder import Recorder
 from loadtests.traffic import PlannedOrder, order_number, plan_order
 from results.records import Intent
@@ -34,6 +35,7 @@ class Sender:
     stand: Stand
     session: aiohttp.ClientSession
     recorder: Recorder
+    dialect: Dialect
 
     async def deliver(self, order: PlannedOrder, copy: int, topic: str, target: str) -> None:
         """One POST to one replica, recorded before and after."""
@@ -46,9 +48,8 @@ class Sender:
             copy=copy, attempt=1, authentic=True, target=target, lines=order.lines,
             intended_ns=time.monotonic_ns(),
         )  # fmt: skip
-        content = shopify.body(order, topic)
-        signature = shopify.sign(self.stand.secret, content)
-        headers = shopify.headers(order, webhook_id, topic, signature)
+        content = self.dialect.body(order, topic, webhook_id)
+        headers = self.dialect.headers(order, webhook_id, topic, self.stand.secret, content)
         headers["X-Onceproof-Attempt"] = intent.attempt_id
         self.recorder.intend([intent])
         sent_ns, status, error = time.monotonic_ns(), None, None
@@ -77,7 +78,7 @@ async def search(plan: RunPlan, stand: Stand, watch: Watch) -> None:
     distinct = plan.scenario.traffic.duplicates.ids == "distinct"
     tried = 0
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        sender = Sender(stand, session, recorder)
+        sender = Sender(stand, session, recorder, plan.config.dialect())
         for step in range(1, STEPS_MAX + 1):
             watch(f"directed search: the first delivery held before its step {step}")
             number = order_number(plan.seed, WORKER, step)
