@@ -273,11 +273,27 @@ def heal(runs: Path | None, as_json: bool) -> int:
 @DATABASE
 @RUNS
 @JSON
-def doctor(config: Path | None, database_url: str | None, runs: Path | None, as_json: bool) -> int:
-    """Check that this machine has what a run needs, and say what to do where it has not."""
+@click.option("--strategy", help="One of the service's strategies (default: its last one).")
+def doctor(
+    config: Path | None, database_url: str | None, runs: Path | None, as_json: bool,
+    strategy: str | None,
+) -> int:  # fmt: skip
+    """Check that this machine has what a run needs, and a service of yours, step by step.
+
+    What is missing or wrong is said with what to change.
+    """
     from scenarios.engine.doctor import examine
 
-    return interruptible(examine(config, database_url, runs_root(runs), as_json=as_json))
+    return interruptible(examine(config, database_url, runs_root(runs), strategy, as_json=as_json))
+
+
+@cli.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
+def init(folder: Path) -> int:
+    """Write a commented onceproof.toml for a service of yours into FOLDER (default: here)."""
+    from scenarios.engine.init import write_config
+
+    return write_config(folder)
 
 
 def chosen(seed: int | None) -> int:

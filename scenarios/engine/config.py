@@ -71,9 +71,14 @@ class ServiceConfig(Described, frozen=True, kw_only=True):
 
     folder: Path
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is the service that ships with onceproof."""
+        return self.folder == OWN_CONFIG.parent
+
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """The variables of a command: the user's own and those given; for ours, our modules too."""
-        if self.folder == OWN_CONFIG.parent:
+        if self.ours:
             return module_environment(given)
         return {**os.environ, **given}
 

@@ -61,6 +61,7 @@ async def standing_on_processes(
         )
         stack.push_async_callback(postgres.stop)
         watch(f"Postgres {postgres.version} from {postgres.provider}")
+        watch("preparing the database")
         async with asyncio.TaskGroup() as tasks:  # one that fails ends the others
             starting_wire = tasks.create_task(start_wire(stack, postgres, folder, journal, token))
             starting_witness = tasks.create_task(
@@ -87,11 +88,15 @@ async def standing_on_processes(
             environments=place, ledger=ledger, targets={}, send=sender(folder, journal, secret,
             next_secret), secret=secret, next_secret=next_secret,
         )  # fmt: skip
-        watch(f"starting {replicas} replicas of {config.service.name}")
+        named = f"{replicas} replica{'s' * (replicas > 1)} of {config.service.name}"
+        watch(f"starting {named}")
         settings = settings_folder(stack, journal)
         await start_replicas(stand, place, witness.port, plan.strategy, replicas, settings)
+        watch("reading the ledger")
         await ledger.snapshot("sample")  # a wrong query is found before any traffic
-        await seed_orders(plan, postgres.dsn)
+        if config.service.seed:
+            watch("seeding the orders' rows")
+            await seed_orders(plan, postgres.dsn)
         note(
             folder,
             postgres={"provider": postgres.provider, "version": postgres.version,

@@ -8,11 +8,14 @@ It stands for what came before the payment: where a scenario's orders have no ro
 Limits: `{order_id}` and `{shop}` are filled in as they are, both are ours and have no quotes.
 """
 
+from collections.abc import Iterable
+
 import asyncpg
 
 from loadtests.schedule import EXTENSION_MAX
 from loadtests.traffic import PlannedOrder, plan_orders
 from results.errors import ConfigError
+from scenarios.engine.config import ServiceConfig
 from scenarios.engine.plan import RunPlan
 from scenarios.engine.variables import filled
 
@@ -30,11 +33,22 @@ async def seed_orders(plan: RunPlan, dsn: str) -> None:
         per_second=traffic.per_second, copies=traffic.duplicates.copies,
         distinct_ids=traffic.duplicates.ids == "distinct", mix=traffic.mix,
     )  # fmt: skip
+    await write(dsn, (seed_of(sql, order) for order in orders))
+
+
+async def seed_order(config: ServiceConfig, dsn: str, order: PlannedOrder) -> None:
+    """Write the rows of one order."""
+    if config.service.seed is not None:
+        await write(dsn, [seed_of(config.service.seed, order)])
+
+
+async def write(dsn: str, statements: Iterable[str]) -> None:
+    """Run them, many at once; ConfigError with the server's own words and one to try by hand."""
     connection = await asyncpg.connect(dsn, timeout=5, command_timeout=SECONDS)
     waiting: list[str] = []
     try:
-        for order in orders:
-            waiting.append(seed_of(sql, order))
+        for statement in statements:
+            waiting.append(statement)
             if len(waiting) == ORDERS_AT_ONCE:
                 await connection.execute(";\n".join(waiting))
                 waiting.clear()
