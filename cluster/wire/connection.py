@@ -58,10 +58,9 @@ class Connection:
         self._running.set()
 
     async def run(self, startup: bytes) -> None:
-        """Relay until either side ends; always closes both."""
+        """Relay until either side ends; always closes both. The startup has been said already."""
         name = protocol.startup_parameters(startup).get("application_name", "")
         self.conversation = Conversation(self.port.replica, self.number, name)
-        self._sides.to_server.write(startup)
         jobs = (self._read_client, self._forward, self._return)
         tasks = [asyncio.create_task(job()) for job in jobs]
         try:

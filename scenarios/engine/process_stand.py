@@ -132,11 +132,16 @@ async def start_wire(
     stack: AsyncExitStack, postgres: Postgres, folder: RunFolder, journal: Journal, token: str
 ) -> Child:
     """The wire in its own process, in front of the run's Postgres."""
+    where: tuple[str, ...] = ()
+    environment = {"ONCEPROOF_TOKEN": token}
+    if postgres.foreign:
+        environment["ONCEPROOF_UPSTREAM"] = postgres.dsn
+    else:
+        where = ("--upstream", f"{postgres.host}:{postgres.port}")
     child = await spawn(
         "wire", "cluster.wire",
-        ("--upstream", f"{postgres.host}:{postgres.port}", "--control-port", "0",
-         "--file", str(folder.wire)),
-        environment={"ONCEPROOF_TOKEN": token},
+        (*where, "--control-port", "0", "--file", str(folder.wire)),
+        environment=environment,
         journal=journal, log_folder=folder.logs,
     )  # fmt: skip
     stack.push_async_callback(child.stop)
@@ -192,7 +197,9 @@ async def start_replicas(
 
 
 def through(dsn: str, port: int) -> str:
-    """The same database, by way of the wire's port."""
+    """The same database, by way of the wire's port: in the clear, whatever the server asks for."""
     parts = urlsplit(dsn)
     user = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{user}@{HOST}:{port}" if user else f"{HOST}:{port}"))
+    place = f"{user}@{HOST}:{port}" if user else f"{HOST}:{port}"
+    asked = [one for one in parts.query.split("&") if one and not one.startswith("ssl")]
+    return urlunsplit(parts._replace(netloc=place, query="&".join(asked)))
