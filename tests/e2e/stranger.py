@@ -23,8 +23,9 @@ orders = "SELECT shop, order_id, status FROM bought"
 
 SCHEMA = """
 import asyncio, asyncpg, os
+from web import database
 async def prepare():
-    db = await asyncpg.connect(os.environ["DSN"])
+    db = await asyncpg.connect(**database())
     await db.execute("CREATE TABLE bought (shop text, order_id bigint, status text,"
                      " PRIMARY KEY (shop, order_id))")
 asyncio.run(prepare())
@@ -34,14 +35,29 @@ WEB = """
 import asyncio, base64, hmac, json, os, sys, uuid
 import aiohttp, asyncpg
 from aiohttp import web
+from urllib.parse import parse_qsl, urlsplit
 
 HOW = os.environ.get("HOW", "right")
+FIXED = 0
+
+def database():
+    if len(sys.argv) > 1 and sys.argv[1] != "schema":
+        return {"dsn": json.load(open(sys.argv[1]))["url"]}
+    if "JDBC" in os.environ:
+        url = urlsplit(os.environ["JDBC"].removeprefix("jdbc:"))
+        given = dict(parse_qsl(url.query))
+        return {"host": url.hostname, "port": url.port, "database": url.path[1:],
+                "user": given["user"], "password": given["password"]}
+    return {} if "PGHOST" in os.environ else {"dsn": os.environ["DSN"]}
 
 async def work(app, shop, order):
     if HOW == "late":
         await asyncio.sleep(0.4)
     async with app["pool"].acquire() as db, db.transaction():
-        new = await db.fetchval("INSERT INTO bought VALUES ($1, $2, 'paid')"
+        if HOW == "needs-row":
+            new = await db.fetchval("UPDATE bought SET status = 'paid' WHERE order_id = $1"
+                                    " AND status = 'pending' RETURNING 1", order["id"])
+        else: new = await db.fetchval("INSERT INTO bought VALUES ($1, $2, 'paid')"
                                 " ON CONFLICT DO NOTHING RETURNING 1", shop, order["id"])
     if new or HOW == "twice":
         key = str(uuid.uuid4()) if HOW == "twice" else f"{shop}:{order['id']}"
@@ -74,13 +90,17 @@ async def ready(request):
     return web.Response(status=503 if HOW == "never-ready" else 200)
 
 async def open_pool():
-    dsn = os.environ["DSN"]
+    if HOW == "slow":
+        await asyncio.sleep(1.5)
     if HOW == "past-the-wire":
+        dsn = os.environ["DSN"]
         db = await asyncpg.connect(dsn)
         port = await db.fetchval("SELECT inet_server_port()")
         await db.close()
         return await asyncpg.create_pool(dsn, port=port, host="127.0.0.1", min_size=2)
-    return await asyncpg.create_pool(dsn, min_size=0 if HOW == "idle" else 2, max_size=8)
+    return await asyncpg.create_pool(
+        **database(), min_size=0 if HOW == "idle" else 2, max_size=8
+    )
 
 async def serve():
     if HOW == "exits":
@@ -92,10 +112,11 @@ async def serve():
     app.router.add_get("/ready", ready)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", int(os.environ["PORT"])).start()
+    await web.TCPSite(runner, "127.0.0.1", int(os.environ.get("PORT", FIXED))).start()
     await asyncio.Event().wait()
 
-asyncio.run(serve())
+if __name__ == "__main__":
+    asyncio.run(serve())
 """
 
 
