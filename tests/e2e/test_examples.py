@@ -17,7 +17,12 @@ from results.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 PREPARE = {
-    "express": ["npm", "install", "--no-audit", "--no-fund"],
+    "express": ("npm", "npm install --no-audit --no-fund"),
+    "go": ("go", "go build -o bin/service ."),
+    "django": (
+        "python3",
+        "python3 -m venv .venv && .venv/bin/pip install --quiet -r requirements.txt",
+    ),
 }
 
 
@@ -30,14 +35,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def ready(prepared: dict[str, Path], name: str) -> Path:
     """The example's folder, prepared once."""
     if name not in prepared:
-        tool = PREPARE[name][0]
+        tool, command = PREPARE[name]
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed: examples/{name} is not tested")
         folder = prepared["in"] / name
-        ignore = shutil.ignore_patterns("node_modules", "bin")
+        ignore = shutil.ignore_patterns("node_modules", "bin", ".venv")
         shutil.copytree(ROOT / "examples" / name, folder, ignore=ignore)
         done = subprocess.run(
-            PREPARE[name], cwd=folder, capture_output=True, text=True, timeout=150
+            command, shell=True, cwd=folder, capture_output=True, text=True, timeout=150
         )
         if done.returncode:
             pytest.skip(f"{tool} could not prepare examples/{name}: {done.stderr[-300:]}")
