@@ -69,6 +69,10 @@ class Effects:
             found["orders"] = int(self._state is not None and self._state.status == "paid")
         if "fulfillments" in queries:
             found["fulfillments"] = len(self._state.fulfillments) if self._state else 0
+        counted = {one.name: one.times for one in self._state.counts} if self._state else {}
+        found |= {
+            f"counts.{name}": counted.get(name, 0) for name in self.stand.config.ledger.counts
+        }
         if self.stand.config.service.provider_from:
             found["shipments"] = len(await self.stand.provider.effects(self.order.order_id))
         return found

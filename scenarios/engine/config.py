@@ -15,6 +15,7 @@ import msgspec
 
 from cluster.spawn import module_environment
 from loadtests.dialect import CANCELLED, CREATE, PAID, Dialect
+from results.anomalies.miscounted_effect import PREFIX
 from results.errors import ConfigError
 from scenarios.engine.config_check import check_roles, check_values, explain, line_of
 from scenarios.engine.variables import Told, filled
@@ -56,6 +57,7 @@ class LedgerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     webhook_log: str | None = None
     inbox: str | None = None  # acknowledged, durably stored, not worked off yet
     stock: str | None = None
+    counts: dict[str, str] = {}  # how often an order took effect, by each book of the service's own
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,7 +125,11 @@ class ServiceConfig(Described, frozen=True, kw_only=True):
 
     def ledger_queries(self) -> dict[str, str]:
         """Name to SELECT, of those that the service declares."""
-        return {name: sql for name, sql in msgspec.structs.asdict(self.ledger).items() if sql}
+        declared = msgspec.structs.asdict(self.ledger)
+        counts = declared.pop("counts")
+        return {name: sql for name, sql in declared.items() if sql} | {
+            f"{PREFIX}{name}": sql for name, sql in counts.items()
+        }
 
 
 def completed(command: tuple[str, ...], settings: str) -> tuple[str, ...]:
