@@ -70,6 +70,7 @@ class _Incarnation:
     begun: float
     asked_to_end: bool = False
     death: Death | None = None
+    probed: str = "nothing listened on its port"
 
 
 @dataclass(slots=True)
@@ -90,16 +91,10 @@ class Processes:
     """A `Place` of local child processes."""
 
     def __init__(
-        self,
-        *,
-        journal: Journal,
-        log_folder: Path,
-        backoff_seconds: float = 0.1,
-        grace_seconds: float = 5.0,
-        ready_seconds: float = 20.0,
-        on_event: Callable[[ProcessEvent], None] | None = None,
-        secrets: Sequence[str] = (),
-    ) -> None:
+        self, *, journal: Journal, log_folder: Path, backoff_seconds: float = 0.1,
+        grace_seconds: float = 5.0, ready_seconds: float = 20.0,
+        on_event: Callable[[ProcessEvent], None] | None = None, secrets: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self._journal = journal
         self._logs = ChildLogs(log_folder, secrets)
         self._backoff_seconds = backoff_seconds
@@ -272,6 +267,7 @@ class Processes:
                     async with session.get(url, allow_redirects=False) as answer:
                         if answer.status == 200:
                             break
+                        incarnation.probed = f"GET {spec.ready_path} got {answer.status}"
                 await asyncio.sleep(_PROBE_EVERY_SECONDS)
         self._tell(spec.name, "ready", f"{time.monotonic() - incarnation.begun:.2f} s")
         await self._mark(incarnation, ready=True)
@@ -304,8 +300,15 @@ class Processes:
 
         found = await self._until(look, seconds)
         if found is None:
-            raise ClusterError(f"{name} was not ready within {seconds:.1f} s")
+            raise ClusterError(f"{name} was not ready within {seconds:.1f} s{self._why(name)}")
         return found
+
+    def _why(self, name: str) -> str:
+        one = self._supervised.get(name)
+        if one is None or one.current is None or not one.spec.ready_path:
+            return ""
+        ended = f"it ended {one.restarts} times by itself, and " * bool(one.restarts)
+        return f" ({ended}{one.current.probed})"
 
     def _living(self, replica: Replica) -> _Incarnation:
         supervised = self._supervised.get(replica.name)

@@ -59,12 +59,11 @@ class Connection:
         self._running.set()
 
     async def run(self, startup: bytes) -> None:
-        """Relay until either side ends; always closes both."""
+        """Relay until either side ends; always closes both. The startup has been said already."""
         asked = protocol.startup_parameters(startup)
         name = asked.get("application_name", "")
         self.conversation = Conversation(self.port.replica, self.number, name)
         self.isolation = asked.get("default_transaction_isolation", asked.get("options", ""))
-        self._sides.to_server.write(startup)
         jobs = (self._read_client, self._forward, self._return)
         tasks = [asyncio.create_task(job()) for job in jobs]
         try:

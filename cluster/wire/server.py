@@ -25,6 +25,7 @@ from cluster.wire.addresses import Addresses
 from cluster.wire.connection import HOLD_MAX_SECONDS, Connection
 from cluster.wire.frames import read_frame, write_frame
 from cluster.wire.gates import SHOWN_MAX, Gates
+from cluster.wire.login import LoginError
 from cluster.wire.port import Port
 from cluster.wire.rules import ClientEnd, OpenConnection, Park, Rule, WireState
 from cluster.wire.trace import FLUSH_SECONDS, Trace
@@ -114,7 +115,11 @@ class WireServer:
                 if code == protocol.CANCEL_REQUEST:
                     await self._cancel(port, startup, writer)
                     return
-                server = await self._upstream.connect()
+                server = await self._upstream.session((reader, writer), startup)
+        except LoginError as error:
+            writer.write(error.answer)
+            writer.close()
+            return
         except protocol.DirectTlsError as error:
             log.warning("%s: %s", port.replica, error)
             writer.close()

@@ -13,6 +13,8 @@ import pytest
 
 WHOLE_RUNS = (
     "test_own_service",
+    "test_managed_database",
+    "test_examples",
     "test_runs",
     "test_fault_runs",
     "test_killed_runner",

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 
 from scenarios.engine.explore.laboratory import Laboratory
+from scenarios.engine.explore.orders import Orders
 from scenarios.engine.explore.played import Played
-from scenarios.engine.explore.sender import Sender
 from scenarios.engine.explore.stage import READY_SECONDS
 from scenarios.engine.stand import Watch
 
@@ -22,7 +22,7 @@ QUIET_SECONDS = 0.2  # no call of the provider for so long
 
 
 async def let_everything_end(
-    lab: Laboratory, sending: Sender, played: Sequence[Played], watch: Watch
+    lab: Laboratory, sending: Orders, played: Sequence[Played], watch: Watch
 ) -> None:
     """Deliver again, start the others, and wait until nothing moves or the patience ends."""
     again = [one for one in played if not all(map(ok, one.statuses))]
@@ -36,7 +36,7 @@ async def let_everything_end(
                 for attempt in range(2, ATTEMPTS + 1):
                     if ok(status):
                         break
-                    status = await sending.pay(one.order, webhook, replica, attempt)
+                    status = await sending.pay(one.order, webhook.copy, replica, attempt)
 
     if again:
         watch(f"delivering {len(again)} orders again, as Shopify would")

@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from results.checker import find_anomalies
 from results.run_folder import RunFolder
 from scenarios.engine.explore.ending import let_everything_end
-from scenarios.engine.explore.explored import Explored, Exploration, codes_of
+from scenarios.engine.explore.explored import Exploration, Explored, codes_of
 from scenarios.engine.explore.footprints import Footprints
 from scenarios.engine.explore.laboratory import Laboratory, laboratory
 from scenarios.engine.explore.moves import Where
-from scenarios.engine.explore.sender import Sender, sender
+from scenarios.engine.explore.orders import Orders, sending_orders
 from scenarios.engine.explore.stage import Stage
 from scenarios.engine.explore.walk import Bounds, Walk, walk_all
 from scenarios.engine.plan import RunPlan, opened
@@ -29,26 +29,25 @@ async def explore(
     plan: RunPlan, wheres: Sequence[Where], bounds: Bounds, watch: Watch
 ) -> Exploration:
     """Play all schedules of each kind and judge them; the run's folder holds all that is known."""
-    async with opened(plan) as folder:
-        async with staged(plan, folder, wheres, watch) as (lab, sending, stage):
-            walks = [await walk_all(where, bounds, stage, lab, sending, watch) for where in wheres]
-            await let_everything_end(
-                lab, sending, [one for walk in walks for one in walk.played], watch
-            )
-            await lab.ledger.snapshot("final")
+    async with opened(plan) as folder, staged(plan, folder, wheres, watch) as parts:
+        lab, sending, stage = parts
+        walks = [await walk_all(where, bounds, stage, lab, sending, watch) for where in wheres]
+        played = [one for walk in walks for one in (*walk.played, *walk.asleep)]
+        await let_everything_end(lab, sending, played, watch)
+        await lab.ledger.snapshot("final")
     return judged(folder, walks)
 
 
 @asynccontextmanager
 async def staged(
     plan: RunPlan, folder: RunFolder, wheres: Sequence[Where], watch: Watch
-) -> AsyncIterator[tuple[Laboratory, Sender, Stage]]:
+) -> AsyncIterator[tuple[Laboratory, Orders, Stage]]:
     """Everything that is needed to play schedules of these kinds."""
     replicas = max(one.deliveries for one in wheres)
     spares = SPARES if any(one.crashes for one in wheres) else 0
     async with (
         laboratory(plan, folder, watch, replicas=replicas + spares) as lab,
-        sender(lab) as sending,
+        sending_orders(lab) as sending,
     ):  # fmt: skip
         footprints = await Footprints.of_database(lab.wire, lab.observer)
         stage = Stage(lab, sending, footprints)

@@ -35,7 +35,8 @@ class Explored:
     def of(cls, walk: Walk, codes: Mapping[int, frozenset[str]]) -> "Explored":
         """A walk, with the codes that the judges gave to its orders."""
         return cls(
-            where=walk.where, reduced=walk.reduced, exhausted=walk.exhausted, asleep=walk.asleep,
+            where=walk.where, reduced=walk.reduced, exhausted=walk.exhausted,
+            asleep=len(walk.asleep),
             preemptions_max=walk.bounds.preemptions, divergences=walk.divergences,
             seconds=walk.seconds, silent=sum(one.silent for one in walk.played),
             schedules=tuple(

@@ -27,12 +27,15 @@ CALLED = re.compile(r"\b([a-z_][\w$]*)\s*\(", re.I)
 ADVISORY = re.compile(r"\bpg_(?:try_)?advisory_", re.I)
 # Words before a bracket that call nothing, and functions that touch no table.
 HARMLESS = frozenset(
-    """as and any array between by case check coalesce conflict count distinct else exists filter
-    from greatest having in into is json_build_object jsonb_build_object json_agg jsonb_agg
-    jsonb_to_recordset json_to_recordset key least lower max min not now nullif on or order over
-    partition select set sum then timezone to_json to_jsonb unnest update upper using values when
-    where with avg bool_and bool_or clock_timestamp gen_random_uuid jsonb_array_elements limit
-    row_number returning union all cast numeric varchar""".split()
+    re.findall(
+        r"\w+",
+        """all and any array_agg as avg between bool_and bool_or by case cast check clock_timestamp
+        coalesce conflict count distinct else exists filter from gen_random_uuid greatest having
+        in into is json_agg json_build_object json_to_recordset jsonb_agg jsonb_array_elements
+        jsonb_build_object jsonb_to_recordset key least limit lower max min not now nullif numeric
+        on or order over partition returning row_number select set sum then timezone to_json
+        to_jsonb union unnest update upper using values varchar when where with""",
+    )
 )
 
 

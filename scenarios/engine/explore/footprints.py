@@ -6,7 +6,6 @@ import asyncpg
 
 from cluster.wire.embedded import EmbeddedWire
 from cluster.wire.rules import Park
-from results.records import StatementTrace
 from scenarios.engine.explore.footprint import Footprint, Schema, footprint
 
 TABLES = """

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -22,7 +23,7 @@ from cluster.order_look import OrderLook
 from cluster.place import Replica
 from cluster.ports import free_port
 from cluster.postgres import Postgres
-from cluster.processes import Processes, ProcessSpec
+from cluster.processes import Processes
 from cluster.wire.embedded import EmbeddedWire
 from cluster.wire.rules import Park
 from cluster.wire.upstream import Upstream
@@ -31,21 +32,41 @@ from cluster.witness.store import Store
 from results.records import ConnectionTrace, StatementTrace
 from results.run_folder import RunFolder
 from scenarios.engine.plan import RunPlan, note
-from scenarios.engine.process_stand import HOST, through
+from scenarios.engine.process_stand import HOST, replica_spec, settings_folder, through
 from scenarios.engine.stand import Watch, apply_schema, drawn_secrets
+from scenarios.engine.variables import Told
 
 DEADLOCK_MS = 50
-START_SECONDS = 60.0
 
 
 @dataclass(slots=True)
 class Ears:
     """Who hears of what happens at the gates; set by whoever plays."""
 
-    on_park: Callable[[Park], None] = lambda _: None
-    on_call: Callable[[HeldCall], None] = lambda _: None
-    on_statement: Callable[[StatementTrace], None] = lambda _: None
-    on_end: Callable[[ConnectionTrace], None] = lambda _: None
+    on_park: Callable[[Park], None] | None = None
+    on_call: Callable[[HeldCall], None] | None = None
+    on_statement: Callable[[StatementTrace], None] | None = None
+    on_end: Callable[[ConnectionTrace], None] | None = None
+
+    def park(self, park: Park) -> None:
+        """A step is held."""
+        if self.on_park is not None:
+            self.on_park(park)
+
+    def call(self, call: HeldCall) -> None:
+        """A call of the provider is held."""
+        if self.on_call is not None:
+            self.on_call(call)
+
+    def statement(self, trace: StatementTrace) -> None:
+        """A flight was answered."""
+        if self.on_statement is not None:
+            self.on_statement(trace)
+
+    def end(self, trace: ConnectionTrace) -> None:
+        """A client's side of a connection has ended."""
+        if self.on_end is not None:
+            self.on_end(trace)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,8 +83,10 @@ class Laboratory:
     look: OrderLook
     observer: "asyncpg.Connection[Any]"  # for questions about backends
     ears: Ears
+    settings: Path  # a folder for settings files
     dsn: str = field(repr=False)
     secret: str = field(repr=False)
+    targets: dict[str, str] = field(default_factory=dict)  # web replica -> base URL
 
     async def ready(self, count: int, *, timeout_seconds: float) -> list[Replica]:
         """So many web replicas that are ready now, those that run longest first."""
@@ -83,28 +106,17 @@ class Laboratory:
 
     async def start(self, role: str, name: str) -> Replica:
         """Start one replica with ports of its own."""
-        service = self.plan.config.service
-        port = free_port() if role == "web" else 0
-        environment = {
-            service.database_from: through(self.dsn, await self.wire.open_port(name)),
-            service.secret_from: self.secret,
-            service.port_from: str(port),
-            "HOST": HOST,
-        }
-        if service.strategy_from:
-            environment[service.strategy_from] = self.plan.strategy
-        if service.provider_from:
-            provider = await self.witness.open_port(name)
-            environment[service.provider_from] = f"http://{HOST}:{provider}/shipments"
-        return await self.place.start(
-            ProcessSpec(
-                name=name, role=role, command=self.plan.config.command(role),
-                url=f"http://{HOST}:{port}" if role == "web" else "",
-                environment=self.plan.config.environment(environment),
-                folder=self.plan.config.folder,
-                ready_path=service.ready if role == "web" else "",
-            )
+        config = self.plan.config
+        told = Told(
+            dsn=through(self.dsn, await self.wire.open_port(name)), host=HOST,
+            port=free_port() if role == "web" else 0,
+            provider_url=f"http://{HOST}:{await self.witness.open_port(name)}/shipments",
+            secret=self.secret, strategy=self.plan.strategy,
         )  # fmt: skip
+        spec = replica_spec(config, role, name, told, self.settings / name)
+        if role == "web":
+            self.targets[name] = spec.url
+        return await self.place.start(spec)
 
 
 @asynccontextmanager
@@ -126,19 +138,17 @@ async def laboratory(
         await apply_schema(plan.config, postgres.dsn, journal, logs)
         ears = Ears()
         wire = EmbeddedWire(
-            Upstream(f"{postgres.host}:{postgres.port}"), folder.wire,
-            on_park=lambda park: ears.on_park(park),
-            on_statement=lambda trace: ears.on_statement(trace),
-            on_end=lambda trace: ears.on_end(trace),
+            upstream_of(postgres), folder.wire,
+            on_park=ears.park, on_statement=ears.statement, on_end=ears.end,
         )  # fmt: skip
         stack.callback(wire.close)
         store = Store(folder.witness, honours_keys=plan.provider == "honours")
         stack.callback(store.close)
-        witness = GatedWitness(store, token, lambda call: ears.on_call(call))
+        witness = GatedWitness(store, token, ears.call)
         stack.push_async_callback(witness.close)
         place = Processes(
             journal=journal, log_folder=folder.logs, secrets=hidden, backoff_seconds=0.0,
-            ready_seconds=START_SECONDS,
+            ready_seconds=plan.config.service.ready_seconds,
         )  # fmt: skip
         stack.push_async_callback(place.stop_all)
         queries = plan.config.ledger_queries()
@@ -160,6 +170,7 @@ async def laboratory(
             plan=plan, folder=folder, journal=journal, wire=wire, witness=witness, place=place,
             ledger=ledger, look=OrderLook(looking, queries), observer=observer, ears=ears,
             dsn=postgres.dsn, secret=secret,
+            settings=settings_folder(stack, journal),
         )  # fmt: skip
         watch(f"starting {replicas} replicas of {plan.config.service.name}")
         await asyncio.gather(*(lab.start("web", f"web-{index}") for index in range(replicas)))
@@ -170,3 +181,10 @@ async def laboratory(
                       **postgres.settings},
         )  # fmt: skip
         yield lab
+
+
+def upstream_of(postgres: Postgres) -> Upstream:
+    """The wire's way to it: by a user's own URL it logs in itself."""
+    if postgres.foreign:
+        return Upstream.read(postgres.dsn)
+    return Upstream(f"{postgres.host}:{postgres.port}")

@@ -53,10 +53,7 @@ class Script:
             )
         wanted = self.moves[self.at]
         for index, option in enumerate(options):
-            move = option.move
-            if (move.actor, move.at) == (wanted.actor, wanted.at) and (
-                move.do == wanted.do or wanted.do == "die-unanswered"
-            ):
+            if option.move == wanted:
                 self.at += 1
                 return index
         raise DivergedError(
@@ -74,23 +71,28 @@ def told(options: Sequence[Option]) -> str:
 async def replay(plan: RunPlan, schedule: Schedule, times: int, watch: Watch) -> Replay:
     """Play it so many times, each with an order of its own, and judge them together."""
     played: list[Played] = []
-    diverged: list[str] = []
-    async with opened(plan) as folder:
-        async with staged(plan, folder, [schedule.where], watch) as (lab, sending, stage):
-            some = orders(schedule.where, lab, sending, at_once=times)
-            for turn in range(times):
-                script = Script(schedule.moves)
-                order = await anext(some)
-                try:
-                    played.append(await stage.play(order, schedule.where.crashes, script.choose))
-                except DivergedError as error:
-                    diverged.append(f"play {turn + 1}: {error}")
-            await some.aclose()
-            await let_everything_end(lab, sending, played, watch)
-            await lab.ledger.snapshot("final")
+    diverged: dict[int, str] = {}
+    async with opened(plan) as folder, staged(plan, folder, [schedule.where], watch) as parts:
+        lab, sending, stage = parts
+        some = orders(schedule.where, lab, sending, at_once=times)
+        for turn in range(times):
+            script = Script(schedule.moves)
+            one = Played(await anext(some))
+            played.append(one)
+            try:
+                await stage.play(one, schedule.where.crashes, script.choose, unanswered=True)
+            except DivergedError as error:
+                diverged[turn] = f"play {turn + 1}: {error}"
+        await some.aclose()
+        await let_everything_end(lab, sending, played, watch)
+        await lab.ledger.snapshot("final")
     codes = codes_of(find_anomalies(folder.load())[0])
-    found = [tuple(sorted(codes.get(one.order.order_id, ()), key=number)) for one in played]
+    found = [
+        tuple(sorted(codes.get(one.order.order_id, ()), key=number))
+        for turn, one in enumerate(played)
+        if turn not in diverged
+    ]
     return Replay(
-        schedule=schedule, folder=folder, played=len(played), codes=tuple(found),
-        same=sum(one == schedule.codes for one in found), diverged=tuple(diverged),
+        schedule=schedule, folder=folder, played=len(found), codes=tuple(found),
+        same=sum(one == schedule.codes for one in found), diverged=tuple(diverged.values()),
     )  # fmt: skip

@@ -26,10 +26,10 @@ from scenarios.engine.explore.actor import Actor
 from scenarios.engine.explore.footprint import EVERYTHING, PROVIDER, Footprint
 from scenarios.engine.explore.footprints import Footprints
 from scenarios.engine.explore.laboratory import Laboratory
-from scenarios.engine.explore.moves import CALL, Move, shown
+from scenarios.engine.explore.moves import CALL, Do, Move, shown
+from scenarios.engine.explore.orders import Orders
 from scenarios.engine.explore.played import Played
 from scenarios.engine.explore.process_state import asleep
-from scenarios.engine.explore.sender import Sender
 from scenarios.engine.explore.tree import Option
 
 LOOK_SECONDS = 0.002
@@ -46,9 +46,9 @@ Choose = Callable[[Sequence[Option]], int]
 class Stage:
     """Where schedules are played, one after the other, each with an order of its own."""
 
-    def __init__(self, lab: Laboratory, sender: Sender, footprints: Footprints) -> None:
+    def __init__(self, lab: Laboratory, orders: Orders, footprints: Footprints) -> None:
         self._lab = lab
-        self._sender = sender
+        self._orders = orders
         self._footprints = footprints
         self._actors: list[Actor] = []
         self._by_replica: dict[str, Actor] = {}
@@ -67,9 +67,16 @@ class Stage:
         await asyncio.sleep(seconds)
         self._listening = False
 
-    async def play(self, order: PlannedOrder, crashes: int, choose: Choose) -> Played:
-        """One schedule to its end; whatever `choose` raises ends it early, and is raised again."""
-        played = Played(order)
+    async def play(
+        self, played: Played, crashes: int, choose: Choose, *, unanswered: bool = False
+    ) -> None:
+        """One schedule to its end; whatever `choose` raises ends it early, and is raised again.
+
+        `unanswered`: a death after Postgres has answered a COMMIT is a choice, too. It leads to
+        what one just before that answer leads to, so an exploration does without.
+        """
+        self._unanswered = unanswered
+        order = played.order
         free = await self._lab.ready(len(order.webhooks), timeout_seconds=READY_SECONDS)
         self._actors = [
             Actor(index, replica, webhook)
@@ -80,17 +87,16 @@ class Stage:
             for actor in self._actors:
                 self._hold(actor.replica)
                 actor.sending = asyncio.create_task(
-                    self._sender.pay(order, actor.webhook, actor.replica)
+                    self._orders.pay(order, actor.webhook.copy, actor.replica)
                 )
                 actor.sending.add_done_callback(lambda _: self._moved.set())
                 await self._settle(played)
             await self._choose(order, crashes, choose, played)
         finally:
             await self._let_all_run()
-        played.statuses = tuple(
-            None if one.sending is None else one.sending.result() for one in self._actors
-        )
-        return played
+            played.statuses = tuple(
+                None if one.sending is None else one.sending.result() for one in self._actors
+            )
 
     async def _choose(
         self, order: PlannedOrder, crashes: int, choose: Choose, played: Played
@@ -124,7 +130,7 @@ class Stage:
             for actor in ready:
                 options += [
                     Option(Move(actor=actor.index, do=do, at=self._move(actor).at), EVERYTHING)
-                    for do in ("die-before", *(("die-after",) if self._lasts(actor) else ()))
+                    for do in self._deaths(actor)
                 ]
         return options
 
@@ -132,12 +138,14 @@ class Stage:
         at = CALL if actor.park is None else shown(actor.park.sql)
         return Move(actor=actor.index, at=at)
 
-    def _lasts(self, actor: Actor) -> bool:
-        """Whether its step outlives its death: a commit, or a shipment."""
+    def _deaths(self, actor: Actor) -> tuple[Do, ...]:
+        """A step that outlives its process, a commit or a shipment, may be done all the same."""
         if actor.park is None:
-            return True
+            return "die-before", "die-after"
         flight = self._lab.wire.flight(actor.park)
-        return flight is not None and flight.may_commit
+        if flight is None or not flight.may_commit:
+            return ("die-before",)
+        return "die-before", "die-after", *(("die-unanswered",) if self._unanswered else ())
 
     def _footprint(self, actor: Actor) -> Footprint:
         if actor.park is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from loadtests.traffic import PlannedOrder
@@ -10,15 +10,15 @@ from results.errors import HarnessError
 from scenarios.engine.explore.footprint import independent
 from scenarios.engine.explore.laboratory import Laboratory
 from scenarios.engine.explore.moves import Where
+from scenarios.engine.explore.orders import Orders
 from scenarios.engine.explore.played import Played
-from scenarios.engine.explore.sender import Sender
 from scenarios.engine.explore.stage import READY_SECONDS, Stage
 from scenarios.engine.explore.tree import AsleepError, Option, Tree
 from scenarios.engine.stand import Watch
 
 ANNOUNCED_AT_ONCE = 50
-TELL_SECONDS = 2.0
-FULL_MAX = 3_000  # schedules; where there are more, those that cannot matter are left out
+TELL_SECONDS = 5.0
+FULL_MAX = 1_000  # schedules; where there are more, those that cannot matter are left out
 SCHEDULES_MAX = 100_000
 
 
@@ -43,14 +43,14 @@ class Walk:
     reduced: bool
     bounds: Bounds
     played: list[Played] = field(default_factory=list)
-    asleep: int = 0  # plays that the reduction ended early
+    asleep: list[Played] = field(default_factory=list)  # plays that the reduction ended early
     exhausted: bool = False  # every schedule within the bounds was played
     divergences: int = 0
     seconds: float = 0.0
 
 
 async def walk_all(
-    where: Where, bounds: Bounds, stage: Stage, lab: Laboratory, sending: Sender, watch: Watch
+    where: Where, bounds: Bounds, stage: Stage, lab: Laboratory, sending: Orders, watch: Watch
 ) -> Walk:
     """Play all of them; with all orders first, and reduced if those are too many."""
     many = where.deliveries > 2 or where.crashes > 0
@@ -67,7 +67,7 @@ async def walk_all(
 
 
 async def _walk(
-    walk: Walk, most: int, stage: Stage, lab: Laboratory, sending: Sender, watch: Watch
+    walk: Walk, most: int, stage: Stage, lab: Laboratory, sending: Orders, watch: Watch
 ) -> None:
     tree = Tree(
         independent=_independent if walk.reduced else None,
@@ -76,10 +76,13 @@ async def _walk(
     begun = told = time.monotonic()
     async for order in orders(walk.where, lab, sending):
         tree.begin()
+        played = Played(order)
         try:
-            walk.played.append(await stage.play(order, walk.where.crashes, tree.choose))
+            await stage.play(played, walk.where.crashes, tree.choose)
         except AsleepError:
-            walk.asleep += 1
+            walk.asleep.append(played)
+        else:
+            walk.played.append(played)
         if time.monotonic() - told > TELL_SECONDS:
             told = time.monotonic()
             watch(f"{walk.where.words}: {len(walk.played)} schedules so far")
@@ -98,17 +101,16 @@ def _independent(one: Option, other: Option) -> bool:
 
 
 async def orders(
-    where: Where, lab: Laboratory, sending: Sender, at_once: int = ANNOUNCED_AT_ONCE
-) -> AsyncIterator[PlannedOrder]:
-    """New orders for ever, announced ahead where they are to have a row; HarnessError if refused."""
+    where: Where, lab: Laboratory, sending: Orders, at_once: int = ANNOUNCED_AT_ONCE
+) -> AsyncGenerator[PlannedOrder, None]:
+    """New orders for ever, with a row where they are to have one; HarnessError if refused."""
     while True:
         some = [
-            sending.order(where.deliveries, distinct=where.ids == "distinct")
-            for _ in range(at_once)
+            sending.next(where.deliveries, distinct=where.ids == "distinct") for _ in range(at_once)
         ]
         if where.row == "present":
             (replica, *_) = await lab.ready(1, timeout_seconds=READY_SECONDS)
-            said = await asyncio.gather(*(sending.create(order, replica) for order in some))
+            said = await asyncio.gather(*(sending.announce(order, replica) for order in some))
             if not all(status is not None and 200 <= status < 300 for status in said):
                 raise HarnessError(
                     f"orders/create was answered {said[0]}: no order has a row. Look into the "
