@@ -19,10 +19,14 @@ from cluster.wire.flight import BEGIN, COMMIT, ROLLBACK, SESSION, WRITES
 NAME = r'(?:"[^"]+"|[a-z_][\w$]*)'
 TABLE = rf"(?:{NAME}\s*\.\s*)?({NAME})"
 WRITTEN = re.compile(
-    rf"\b(?:INSERT\s+INTO|UPDATE(?:\s+ONLY)?|DELETE\s+FROM(?:\s+ONLY)?)\s+{TABLE}", re.I
+    rf"(?:\bINSERT\s+INTO|(?<!\bFOR )(?<!\bKEY )\bUPDATE(?:\s+ONLY)?|\bDELETE\s+FROM(?:\s+ONLY)?)"
+    rf"\s+{TABLE}",
+    re.I,
 )
 READ = re.compile(rf"\b(?:FROM|JOIN)\s+(?:ONLY\s+)?{TABLE}", re.I)
 LOCKING = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+UPDATE|UPDATE|KEY\s+SHARE|SHARE)\b", re.I)
+SEVERAL = re.compile(rf"\bFROM\s+(?:ONLY\s+)?{TABLE}(?:\s+(?:AS\s+)?{NAME})?\s*,", re.I)
+INTO = re.compile(r"(?<!\bINSERT )\bINTO\b", re.I)
 CALLED = re.compile(r"\b([a-z_][\w$]*)\s*\(", re.I)
 ADVISORY = re.compile(r"\bpg_(?:try_)?advisory_", re.I)
 # Words before a bracket that call nothing, and functions that touch no table.
@@ -41,9 +45,8 @@ HARMLESS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """The tables that a step reads and writes; `everything`: nobody knows, or it publishes."""
+    """The tables that a step writes or locks; `everything`: nobody knows, or it publishes."""
 
-    reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
     everything: bool = False
 
@@ -74,7 +77,6 @@ def footprint(
     """
     if publishes or not read_committed:
         return EVERYTHING
-    reads: set[str] = set()
     writes: set[str] = set()
     for statement in sql:
         for one in filter(str.strip, statement.split(";")):
@@ -84,35 +86,30 @@ def footprint(
                 if wrote or writes:
                     return EVERYTHING
                 continue
-            found = of_statement(one)
+            found = of_statement(" ".join(one.split()), schema)
             if found.everything:
                 return EVERYTHING
-            reads |= found.reads
             writes |= found.writes
-    tables = {name for name in reads | writes if not name.startswith("(")}
-    if not tables <= schema.plain:
-        return EVERYTHING  # a view, a trigger, a name that is none of ours
-    return Footprint(frozenset(reads), schema.with_tied(frozenset(writes)))
+    return Footprint(schema.with_tied(frozenset(writes)))
 
 
-def of_statement(sql: str) -> Footprint:
-    """What one statement names."""
+def of_statement(sql: str, schema: Schema) -> Footprint:
+    """What one statement writes or locks; a view, a trigger, a strange name may be anything."""
     word = sql.split(None, 1)[0].upper()
     if word not in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"):
         return EVERYTHING
     if ADVISORY.search(sql):
-        return Footprint(writes=frozenset({"(advisory)"}))
-    if any(
-        name.lower() not in HARMLESS and not _is_table(sql, name) for name in CALLED.findall(sql)
-    ):
+        return Footprint(frozenset({"(advisory)"}))
+    calls = (name for name in CALLED.findall(sql) if name.lower() not in HARMLESS)
+    if any(not _is_table(sql, name) for name in calls) or INTO.search(sql) or SEVERAL.search(sql):
         return EVERYTHING
     written = {_plain(name) for name in WRITTEN.findall(sql)}
-    if WRITES.search(" ".join(sql.split())) and not written:
+    if WRITES.search(sql) and not written:
         return EVERYTHING
     read = {_plain(name) for name in READ.findall(sql)} - named_within(sql)
-    if LOCKING.search(sql):
-        written |= read
-    return Footprint(frozenset(read), frozenset(written))
+    if not read | written <= schema.plain:
+        return EVERYTHING
+    return Footprint(frozenset(written | read if LOCKING.search(sql) else written))
 
 
 def named_within(sql: str) -> set[str]:
