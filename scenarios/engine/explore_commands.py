@@ -69,6 +69,8 @@ def explore(
     Exit status: 0 nothing is wrong in all there are, 1 something is, 2 nothing was found, but the
     schedules were not all of them.
     """
+    import uvloop
+
     from scenarios.engine.explore.show import explore_and_show
     from scenarios.engine.explore.walk import Bounds
 
@@ -78,7 +80,8 @@ def explore(
             config, strategies, provider, chosen(seed), runs_root(runs), ids=ids, row=row,
             deliveries=deliveries, crashes=crashes, bounds=bounds, database_url=database_url,
             as_json=as_json,
-        )
+        ),
+        uvloop.new_event_loop,
     )  # fmt: skip
 
 
@@ -105,13 +108,16 @@ def replay(
 
     Exit status: 0 every play led to the stored codes, 1 some did not, or a step diverged.
     """
+    import uvloop
+
     from scenarios.engine.explore.show import replay_and_show
 
     return interruptible(
         replay_and_show(
             file, times, config, chosen(seed), runs_root(runs), database_url=database_url,
             as_json=as_json,
-        )
+        ),
+        uvloop.new_event_loop,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ with a higher isolation level, whose snapshot depends on what was committed befo
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cluster.wire.flight import BEGIN, COMMIT, ROLLBACK, SESSION, WRITES
 
@@ -60,14 +61,14 @@ class Schema:
     """What the database says of its tables."""
 
     plain: frozenset[str] = frozenset()  # ordinary tables without triggers and rules
-    tied: "dict[str, frozenset[str]] | None" = None  # by foreign keys, both ways
+    ties: frozenset[tuple[str, str]] = frozenset()  # by foreign keys and inheritance, both ways
 
     def with_tied(self, tables: frozenset[str]) -> frozenset[str]:
         """The tables, and those that a foreign key locks with them."""
-        tied = self.tied or {}
-        return tables.union(*(tied.get(name, frozenset()) for name in tables))
+        return tables | {other for name, other in self.ties if name in tables}
 
 
+@lru_cache(maxsize=10_000)
 def footprint(
     sql: tuple[str, ...], *, publishes: bool, wrote: bool, read_committed: bool, schema: Schema
 ) -> Footprint:

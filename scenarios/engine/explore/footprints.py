@@ -38,12 +38,15 @@ class Footprints:
     ) -> "Footprints":
         """Read the tables and what ties them."""
         plain = frozenset(row["relname"].lower() for row in await connection.fetch(TABLES))
-        tied: dict[str, set[str]] = {}
-        for row in await connection.fetch(TIED):
-            child, parent = row["child"].lower(), row["parent"].lower()
-            tied.setdefault(child, set()).add(parent)
-            tied.setdefault(parent, set()).add(child)
-        return cls(wire, Schema(plain, {name: frozenset(others) for name, others in tied.items()}))
+        ties = {
+            pair
+            for row in await connection.fetch(TIED)
+            for pair in (
+                (row["child"].lower(), row["parent"].lower()),
+                (row["parent"].lower(), row["child"].lower()),
+            )
+        }
+        return cls(wire, Schema(plain, frozenset(ties)))
 
     def of(self, park: Park) -> Footprint:
         """What the held flight would touch."""

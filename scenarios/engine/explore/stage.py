@@ -33,7 +33,7 @@ from scenarios.engine.explore.process_state import asleep
 from scenarios.engine.explore.tree import Option
 
 LOOK_SECONDS = 0.002
-ENDING_SECONDS = 0.0002
+ENDING_SECONDS = 0.0003
 SILENT_SECONDS = 1.0
 STUCK_SECONDS = 20.0
 READY_SECONDS = 60.0

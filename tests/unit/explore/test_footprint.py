@@ -13,7 +13,7 @@ from scenarios.engine.explore.footprint import (
 
 SCHEMA = Schema(
     frozenset({"orders", "stock", "log", "lines"}),
-    {"lines": frozenset({"orders"}), "orders": frozenset({"lines"})},
+    frozenset({("lines", "orders"), ("orders", "lines")}),
 )
 
 
