@@ -90,14 +90,19 @@ def explore(
 @click.option(
     "--times", type=click.IntRange(1, 1_000), default=20, show_default=True, help="How often."
 )
+@click.option(
+    "--mended", is_flag=True,
+    help="The service has changed since: keep the order of the deliveries, whatever their steps "
+    "are now, and expect nothing wrong.",
+)  # fmt: skip
 @CONFIG
 @DATABASE
 @SEED
 @RUNS
 @JSON
 def replay(
-    file: Path, times: int, config: Path | None, database_url: str | None, seed: int | None,
-    runs: Path | None, as_json: bool,
+    file: Path, times: int, mended: bool, config: Path | None, database_url: str | None,
+    seed: int | None, runs: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Play a stored schedule (FILE.schedule.json) again, and see whether it leads to the same.
 
@@ -105,8 +110,10 @@ def replay(
     Examples:
       onceproof replay results/runs/latest/A1-distinct-present.schedule.json
       onceproof replay found.schedule.json --config ./onceproof.toml --times 5
+      onceproof replay found.schedule.json --mended    is it gone? (pytest asks the same)
 
-    Exit status: 0 every play led to the stored codes, 1 some did not, or a step diverged.
+    Exit status: 0 every play led to the stored codes (--mended: to none), 1 some did not, or a
+    step diverged.
     """
     import uvloop
 
@@ -115,7 +122,7 @@ def replay(
     return interruptible(
         replay_and_show(
             file, times, config, chosen(seed), runs_root(runs), database_url=database_url,
-            as_json=as_json,
+            as_json=as_json, mended=mended,
         ),
         uvloop.new_event_loop,
     )  # fmt: skip

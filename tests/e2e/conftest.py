@@ -15,6 +15,7 @@ WHOLE_RUNS = (
     "test_own_service",
     "test_managed_database",
     "test_examples",
+    "test_explore",
     "test_runs",
     "test_fault_runs",
     "test_killed_runner",

@@ -2,10 +2,13 @@
 
 At each moment the next move of the file must be among what could be done; where it is not, the
 service or its database behaves otherwise than when the schedule was found, and the step is named.
+
+A service that was mended takes other steps. `Order` keeps to what is left of a schedule then: who
+moves when, and who dies. So a schedule stays a regression test when its bug is gone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from results.checker import find_anomalies
 from results.errors import OnceproofError
@@ -33,6 +36,7 @@ class Replay:
     folder: RunFolder
     played: int  # to the end
     same: int  # of those, with exactly the stored codes
+    clean: int  # of those, without any
     codes: tuple[tuple[str, ...], ...]  # of each that was played to the end
     diverged: tuple[str, ...]  # why others were not
 
@@ -43,7 +47,6 @@ class Script:
 
     moves: Sequence[Move]
     at: int = 0
-    made: list[Move] = field(default_factory=list)
 
     def choose(self, options: Sequence[Option]) -> int:
         """The option that is the next move; DivergedError when there is none."""
@@ -62,21 +65,45 @@ class Script:
         )
 
 
+@dataclass(slots=True)
+class Order:
+    """Chooses whose move it is as a schedule says, whatever the step is now."""
+
+    moves: Sequence[Move]
+    at: int = 0
+
+    def choose(self, options: Sequence[Option]) -> int:
+        """The next delivery that can move; when all moves have been made, whoever can."""
+        while self.at < len(self.moves):
+            wanted = self.moves[self.at]
+            self.at += 1
+            whose = [one for one in options if one.move.actor == wanted.actor]
+            if whose:
+                whose.sort(key=lambda one: (one.move != wanted, one.move.do != wanted.do))
+                return options.index(whose[0])
+        return 0
+
+
 def told(options: Sequence[Option]) -> str:
     """What could be done instead."""
     steps = [f"{one.move.name}: {one.move.at!r}" for one in options if one.move.do == "step"]
     return f"what could be done was {' or '.join(steps)}" if steps else "nothing could be done"
 
 
-async def replay(plan: RunPlan, schedule: Schedule, times: int, watch: Watch) -> Replay:
-    """Play it so many times, each with an order of its own, and judge them together."""
+async def replay(
+    plan: RunPlan, schedule: Schedule, times: int, watch: Watch, *, mended: bool = False
+) -> Replay:
+    """Play it so many times, each with an order of its own, and judge them together.
+
+    `mended`: the service has changed since, only the order of the deliveries is kept.
+    """
     played: list[Played] = []
     diverged: dict[int, str] = {}
     async with opened(plan) as folder, staged(plan, folder, [schedule.where], watch) as parts:
         lab, sending, stage = parts
         some = orders(schedule.where, lab, sending, at_once=times)
         for turn in range(times):
-            script = Script(schedule.moves)
+            script = Order(schedule.moves) if mended else Script(schedule.moves)
             one = Played(await anext(some))
             played.append(one)
             try:
@@ -94,5 +121,6 @@ async def replay(plan: RunPlan, schedule: Schedule, times: int, watch: Watch) ->
     ]
     return Replay(
         schedule=schedule, folder=folder, played=len(found), codes=tuple(found),
-        same=sum(one == schedule.codes for one in found), diverged=tuple(diverged.values()),
+        same=sum(one == schedule.codes for one in found), clean=found.count(()),
+        diverged=tuple(diverged.values()),
     )  # fmt: skip

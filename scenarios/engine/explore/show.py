@@ -168,9 +168,12 @@ def drawn(move: Move) -> Text:
 
 async def replay_and_show(
     file: Path, times: int, config_path: Path | None, seed: int, runs: Path, *,
-    database_url: str | None, as_json: bool,
+    database_url: str | None, as_json: bool, mended: bool,
 ) -> int:  # fmt: skip
-    """Play a stored schedule again; 0 if every play led to the stored codes, else 1."""
+    """Play a stored schedule again; 0 if every play led to the stored codes, else 1.
+
+    `mended`: 0 if no play led to any code.
+    """
     schedule = Schedule.read(file)
     config = load_config(find_config(config_path))
     where = schedule.where
@@ -178,23 +181,27 @@ async def replay_and_show(
     plan = planned(config, strategy, where.provider, seed, runs, database_url, "replay")
     console, aside = consoles()
     with progress(aside, f"replay × {strategy}, {times} times") as watch:
-        found = await replay(plan, schedule, times, watch)
+        found = await replay(plan, schedule, times, watch, mended=mended)
     if as_json:
         say_json(
-            {"run": str(found.folder.path), "played": times, "same": found.same,
-             "codes": found.codes, "expected": schedule.codes, "diverged": found.diverged}
+            {"run": str(found.folder.path), "played": found.played, "same": found.same,
+             "clean": found.clean, "codes": found.codes, "expected": schedule.codes,
+             "diverged": found.diverged}
         )  # fmt: skip
     else:
-        show_replay(console, found, times)
-    return 0 if found.same == times else 1
+        show_replay(console, found, times, mended=mended)
+    return 0 if (found.clean if mended else found.same) == times else 1
 
 
-def show_replay(console: Console, found: Replay, times: int) -> None:
-    """How many plays led to the same, and why others did not."""
-    codes = ", ".join(found.schedule.codes) or "no code"
-    style = "green" if found.same == times else "red"
-    console.print(Text(f"{found.same} of {times} plays led to {codes} again", style=style))
-    for other in sorted(set(found.codes) - {found.schedule.codes}):
+def show_replay(console: Console, found: Replay, times: int, *, mended: bool) -> None:
+    """How many plays led to what was expected, to what others did, and why some were not ended."""
+    expected = () if mended else found.schedule.codes
+    good = found.codes.count(expected)
+    words = "to nothing wrong" if mended else f"to {', '.join(expected) or 'no code'} again"
+    console.print(
+        Text(f"{good} of {times} plays led {words}", style="green" if good == times else "red")
+    )
+    for other in sorted(set(found.codes) - {expected}):
         count = found.codes.count(other)
         console.print(f"{count} of them to {', '.join(other) or 'no code'} instead")
     for why in found.diverged:
