@@ -19,6 +19,7 @@ class Actor:
     sending: "asyncio.Task[int | None] | None" = None
     park: Park | None = None  # a step that waits before Postgres
     call: HeldCall | None = None  # or one that waits before the provider
+    moved: bool = False  # it has taken a step, or died before its first
     dead: bool = False
     blocked: bool = False  # proved by Postgres: it waits for somebody's lock
     silent: bool = False  # neither at a gate nor blocked nor done, and nothing moves

@@ -1,25 +1,19 @@
 """Plays one schedule: deliveries start, take their steps one at a time, and one may die.
 
-After every move the stage waits until each delivery stands still again: at its next gate, answered
-with nothing open, or waiting for a lock, which Postgres itself says
-(pg_isolation_test_session_is_blocked, what its own isolation tests rely on). What is none of these
-and does not move for `SILENT_SECONDS` is *silent*: it waits for something within its own process
-(a pool, a lock, a timer). That is inferred, not proved, so it is counted, and an exploration with
-silent steps is not called exhaustive.
+After every move the stage waits until each delivery stands still again (`stillness`), and looks at
+the order in the ledger whenever something was committed or answered.
 
 A death is a SIGKILL of the delivery's own process. What it had in flight is then either never
 forwarded, or done all the same; the stage goes on once Postgres has noticed.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 
 from cluster.place import Replica
 from cluster.wire.rules import Park
 from cluster.witness.gated import HeldCall
 from loadtests.traffic import PlannedOrder
-from results.errors import HarnessError
 from results.records import ConnectionTrace, StatementTrace
 from results.run_folder import append_line
 from scenarios.engine.explore.actor import Actor
@@ -29,17 +23,11 @@ from scenarios.engine.explore.laboratory import Laboratory
 from scenarios.engine.explore.moves import CALL, Do, Move, shown
 from scenarios.engine.explore.orders import Orders
 from scenarios.engine.explore.played import Played
-from scenarios.engine.explore.process_state import asleep
+from scenarios.engine.explore.stillness import STUCK_SECONDS, Stillness
 from scenarios.engine.explore.tree import Option
 
-LOOK_SECONDS = 0.002
-ENDING_SECONDS = 0.0003
-SILENT_SECONDS = 1.0
-STUCK_SECONDS = 20.0
 READY_SECONDS = 60.0
 LISTEN_SECONDS = 0.5
-BLOCKED = "SELECT bool_or(pg_isolation_test_session_is_blocked(pid, $2)) FROM unnest($1::int[]) pid"
-LIVING = "SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity WHERE pid = ANY($1::int[])"
 Choose = Callable[[Sequence[Option]], int]
 
 
@@ -52,7 +40,7 @@ class Stage:
         self._footprints = footprints
         self._actors: list[Actor] = []
         self._by_replica: dict[str, Actor] = {}
-        self._moved = asyncio.Event()
+        self._still = Stillness(lab)
         self._published = False
         self._background: set[tuple[str, ...]] = set()
         self._listening = False
@@ -68,14 +56,18 @@ class Stage:
         self._listening = False
 
     async def play(
-        self, played: Played, crashes: int, choose: Choose, *, unanswered: bool = False
-    ) -> None:
+        self, played: Played, crashes: int, choose: Choose, *, unanswered: bool = False,
+        symmetric: bool = False,
+    ) -> None:  # fmt: skip
         """One schedule to its end; whatever `choose` raises ends it early, and is raised again.
+
+        `symmetric`: of deliveries that have done nothing yet and are about to do the same, only
+        the first may begin. They differ in their names alone, and so do the schedules.
 
         `unanswered`: a death after Postgres has answered a COMMIT is a choice, too. It leads to
         what one just before that answer leads to, so an exploration does without.
         """
-        self._unanswered = unanswered
+        self._unanswered, self._symmetric = unanswered, symmetric
         order = played.order
         free = await self._lab.ready(len(order.webhooks), timeout_seconds=READY_SECONDS)
         self._actors = [
@@ -89,8 +81,8 @@ class Stage:
                 actor.sending = asyncio.create_task(
                     self._orders.pay(order, actor.webhook.copy, actor.replica)
                 )
-                actor.sending.add_done_callback(lambda _: self._moved.set())
-                await self._settle(played)
+                actor.sending.add_done_callback(lambda _: self._still.moved())
+                await self._still.settle(self._actors, played)
             await self._choose(order, crashes, choose, played)
         finally:
             await self._let_all_run()
@@ -108,7 +100,7 @@ class Stage:
             if not options:
                 if all(actor.answered or actor.dead for actor in self._actors):
                     return
-                await self._until_moved(played)
+                await self._still.until_at_gate(self._actors, played)
                 continue
             option = options[choose(options)]
             played.add(option.move, options, last)
@@ -124,6 +116,8 @@ class Stage:
     def _options(self, last: Actor | None, crashes: int) -> list[Option]:
         """Every step that could be taken now, first that of whoever took the last one."""
         ready = [actor for actor in self._actors if actor.at_gate]
+        if self._symmetric:
+            ready = _one_of_each_fresh(ready)
         ready.sort(key=lambda actor: actor is not last)
         options = [Option(self._move(actor), self._footprint(actor)) for actor in ready]
         if crashes:
@@ -155,6 +149,7 @@ class Stage:
     # ---------------------------------------------------------------- carrying it out
 
     async def _carry_out(self, move: Move, actor: Actor, played: Played) -> None:
+        actor.moved = True
         if move.do == "step":
             park, call = actor.park, actor.call
             actor.park = actor.call = None
@@ -166,7 +161,7 @@ class Stage:
             await self._die_unanswered(actor)
         else:
             await self._die(actor, lasts=move.do == "die-after")
-        await self._settle(played)
+        await self._still.settle(self._actors, played)
 
     async def _die(self, actor: Actor, *, lasts: bool) -> None:
         """SIGKILL; then its last step is carried out all the same, or never."""
@@ -176,7 +171,7 @@ class Stage:
         actor.zombies = set(wire.open(name))
         await self._lab.place.crash(actor.replica)
         await self._lab.place.death(actor.replica, timeout_seconds=STUCK_SECONDS)
-        await self._until(lambda: wire.heard_of_end(name))
+        await self._still.until(lambda: wire.heard_of_end(name))
         if park is not None:
             wire.decide(park, "pass" if lasts else "drop")
         if call is not None:
@@ -191,7 +186,7 @@ class Stage:
         actor.park = None
         wire.decide(park, "pass")
         try:
-            await self._until(lambda: actor.at_gate or actor.answered)
+            await self._still.until(lambda: actor.at_gate or actor.answered)
         finally:
             wire.disarm("answer")
         await self._die(actor, lasts=False)
@@ -225,7 +220,7 @@ class Stage:
             self._lab.wire.decide(park, "pass")
             return
         actor.park = park
-        self._moved.set()
+        self._still.moved()
 
     def _called(self, call: HeldCall) -> None:
         actor = self._by_replica.get(call.replica)
@@ -233,110 +228,32 @@ class Stage:
             call.decide(passes=True)
             return
         actor.call = call
-        self._moved.set()
+        self._still.moved()
 
     def _heard(self, trace: StatementTrace) -> None:
         if self._listening:
             self._background.add(trace.sql)
         if trace.state_after == "I" and trace.sqlstate is None:
             self._published = True
-        self._moved.set()
+        self._still.moved()
 
     def _ended(self, _: ConnectionTrace) -> None:
-        self._moved.set()
-
-    # ---------------------------------------------------------------- standing still
-
-    async def _settle(self, played: Played) -> None:
-        """Until everybody is at a gate, done, dead with nothing left, or proved to be waiting."""
-        waited = [actor for actor in self._actors if actor.blocked]
-        for actor in self._actors:
-            actor.blocked = actor.silent = False
-        quiet_since = time.monotonic()
-        while restless := [actor for actor in self._actors if not self._rests(actor)]:
-            self._moved.clear()
-            # Who waited before is likely to wait still: Postgres is asked at once.
-            likely = all(actor in waited for actor in restless)
-            if likely and await self._all_blocked(restless):
-                return
-            if await self._moves(ENDING_SECONDS if self._ending(restless) else LOOK_SECONDS):
-                quiet_since = time.monotonic()
-                continue
-            if not likely and await self._all_blocked(restless):
-                return
-            if time.monotonic() - quiet_since > SILENT_SECONDS:
-                for actor in restless:
-                    if not actor.blocked:
-                        actor.silent = True
-                        played.silent += 1
-                return
-
-    @staticmethod
-    def _ending(restless: list[Actor]) -> bool:
-        """Whether all that is missing is that somebody who has answered falls asleep."""
-        return all(actor.answered for actor in restless)
-
-    def _rests(self, actor: Actor) -> bool:
-        if actor.dead:
-            return not actor.zombies
-        if actor.at_gate or actor.sending is None:
-            return True
-        return (
-            actor.answered
-            and not self._lab.wire.busy(actor.replica.name)
-            and asleep(actor.replica.pid)
-        )
-
-    async def _all_blocked(self, restless: list[Actor]) -> bool:
-        """Whether all of them wait for locks, asked of Postgres while nothing else moved."""
-        for actor in restless:
-            if actor.dead:
-                actor.zombies = set(await self._lab.observer.fetchval(LIVING, list(actor.zombies)))
-            actor.blocked = not (actor.dead and not actor.zombies) and await self._blocked(actor)
-        return not self._moved.is_set() and all(
-            actor.blocked or self._rests(actor) for actor in restless
-        )
-
-    async def _blocked(self, actor: Actor) -> bool:
-        mine = list(actor.zombies) or list(self._lab.wire.backends(actor.replica.name))
-        if not mine:
-            return False
-        everybody = [
-            pid
-            for one in self._actors
-            for pid in (*self._lab.wire.open(one.replica.name), *one.zombies)
-        ]
-        return bool(await self._lab.observer.fetchval(BLOCKED, mine, everybody))
-
-    async def _moves(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._moved.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something that is bound to happen."""
-        deadline = time.monotonic() + STUCK_SECONDS
-        while not condition():
-            self._moved.clear()
-            await self._moves(LOOK_SECONDS)
-            if time.monotonic() > deadline:
-                raise HarnessError("A schedule stopped moving. Look into the logs of the run.")
-
-    async def _until_moved(self, played: Played) -> None:
-        """Nobody is at a gate: wait for a deadlock's end, a timer, or the sender's patience."""
-        deadline = time.monotonic() + STUCK_SECONDS
-        while not any(actor.at_gate for actor in self._actors):
-            if all(actor.answered or actor.dead for actor in self._actors):
-                return
-            if time.monotonic() > deadline:
-                raise HarnessError("A schedule stopped moving. Look into the logs of the run.")
-            self._moved.clear()
-            await self._moves(LOOK_SECONDS)
-        await self._settle(played)
+        self._still.moved()
 
     async def _look(self, order: PlannedOrder) -> None:
         snapshot = await self._lab.look.at([(order.shop, order.order_id)])
         append_line(self._lab.folder.ledger, snapshot)
+
+
+def _one_of_each_fresh(ready: Sequence[Actor]) -> list[Actor]:
+    """Without those that have not moved and wait at the same step as an earlier one."""
+    kept: list[Actor] = []
+    steps: set[tuple[str, ...]] = set()
+    for actor in ready:
+        if not actor.moved:
+            step = actor.park.sql if actor.park is not None else (CALL,)
+            if step in steps:
+                continue
+            steps.add(step)
+        kept.append(actor)
+    return kept

@@ -26,8 +26,8 @@ SCHEDULES_MAX = 100_000
 class Bounds:
     """How much of all schedules is played.
 
-    `reduced`: leave out what cannot matter; None: only where there are too many (a third delivery,
-    a crash, more than FULL_MAX).
+    `reduced`: leave out what cannot matter, and what differs in names alone; None: only where
+    there are too many (a third delivery, a crash, more than FULL_MAX).
     """
 
     reduced: bool | None = None
@@ -78,7 +78,7 @@ async def _walk(
         tree.begin()
         played = Played(order)
         try:
-            await stage.play(played, walk.where.crashes, tree.choose)
+            await stage.play(played, walk.where.crashes, tree.choose, symmetric=walk.reduced)
         except AsleepError:
             walk.asleep.append(played)
         else:
