@@ -42,9 +42,7 @@ scenario = Scenario(
 )
 """
 HANGS_UP = """
-    return await asyncpg.create_pool(
-        setup=lambda db: None, init=listen_for_the_end, **database(), min_size=2
-    )
+    return await asyncpg.create_pool(init=listen_for_the_end, **database(), min_size=2)
 
 async def listen_for_the_end(db):
     db.add_termination_listener(lambda _: os._exit(3))
@@ -87,6 +85,7 @@ def test_a_process_that_exits_with_its_connection_is_restarted_and_reported(
     web = WEB.replace("\n    return await asyncpg.create_pool(\n", f"{HANGS_UP}    x = dict(\n", 1)
     config = write_stranger(tmp_path / "service", web=web)
     status, folder, said = judged(tmp_path, config, SESSIONS_CUT, "right")
+    assert folder.verdict.exists(), said
     verdict = json.loads(folder.verdict.read_bytes())
     assert (status, verdict["totals"]) == (0, {}), said
     (exits,) = [one for one in verdict["findings"] if one["name"] == "own-exits"]
