@@ -15,8 +15,8 @@ import msgspec
 
 from cluster.spawn import module_environment
 from loadtests.dialect import CANCELLED, CREATE, PAID, Dialect
-from results.anomalies.miscounted_effect import PREFIX
 from results.errors import ConfigError
+from results.ledger import COUNT_PREFIX
 from scenarios.engine.config_check import check_roles, check_texts, check_values, explain, line_of
 from scenarios.engine.variables import Told, filled
 
@@ -128,7 +128,7 @@ class ServiceConfig(Described, frozen=True, kw_only=True):
         declared = msgspec.structs.asdict(self.ledger)
         counts = declared.pop("counts")
         return {name: sql for name, sql in declared.items() if sql} | {
-            f"{PREFIX}{name}": sql for name, sql in counts.items()
+            f"{COUNT_PREFIX}{name}": sql for name, sql in counts.items()
         }
 
 
