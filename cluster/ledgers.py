@@ -25,8 +25,8 @@ import asyncpg
 import msgspec
 
 from cluster.order_digests import Order, OrderDigests
-from results.anomalies.miscounted_effect import PREFIX
 from results.errors import ClusterError, ConfigError
+from results.ledger import COUNT_PREFIX
 from results.records import Count, Fulfillment, Line, OrderState, Snapshot, StockLevel
 
 ROWS_MAX = 2_000_000
@@ -116,7 +116,7 @@ class LedgerReader:
         return len(self._uncounted)
 
     def _lacks(self, state: OrderState) -> bool:
-        books = sum(name.startswith(PREFIX) for name in self._queries)
+        books = sum(name.startswith(COUNT_PREFIX) for name in self._queries)
         return state.status == "paid" and sum(one.times > 0 for one in state.counts) < books
 
     async def close(self) -> None:
@@ -242,7 +242,7 @@ def group_by_order(rows: Mapping[str, list[Any]]) -> dict[Order, OrderState]:
     counts: dict[Order, Counter[str]] = defaultdict(Counter)
     for name in sorted(rows.keys() - COLUMNS.keys()):
         for row in rows[name]:
-            counts[order_of(row)][name.removeprefix(PREFIX)] += whole(row, "count")
+            counts[order_of(row)][name.removeprefix(COUNT_PREFIX)] += whole(row, "count")
     for row in rows.get("orders", ()):
         status[order_of(row)] = row["status"]
     for row in rows.get("fulfillments", ()):

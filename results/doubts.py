@@ -8,10 +8,10 @@ a doubt always.
 from collections.abc import Iterator
 from itertools import pairwise
 
-from results.anomalies.miscounted_effect import PREFIX
 from results.bundle import Bundle
 from results.causes import Cause, cause
 from results.coverage import fault_name
+from results.ledger import COUNT_PREFIX
 from results.records import Outcome, Stage
 from results.verdict import Coverage, Doubt
 
@@ -68,7 +68,7 @@ def _ended(bundle: Bundle) -> Iterator[Doubt]:
 
 def _inputs(bundle: Bundle) -> Iterator[Doubt]:
     manifest = bundle.manifest
-    counted = any(name.startswith(PREFIX) for name in manifest.ledger_queries)
+    counted = any(name.startswith(COUNT_PREFIX) for name in manifest.ledger_queries)
     if not manifest.has_witness and not counted:
         yield Doubt(
             cause="no-witness",

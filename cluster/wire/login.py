@@ -77,15 +77,15 @@ class Login:
         challenge = Challenge(*self._known)
         writer.write(authentication(SASL, f"{SCRAM}\0\0".encode()))
         initial = await read_password(reader)
-        mechanism, at = cstring(initial, 0)
-        if mechanism != SCRAM:
-            raise refusal(WRONG_PROTOCOL, f"{mechanism!r} was not on offer")
         try:
+            mechanism, at = cstring(initial, 0)
+            if mechanism != SCRAM:
+                raise refusal(WRONG_PROTOCOL, f"{mechanism!r} was not on offer")
             ours = challenge.first(initial[at + 4 :].decode())
             writer.write(authentication(CONTINUE, ours.encode()))
             ours = challenge.final((await read_password(reader)).decode())
             writer.write(authentication(FINAL, ours.encode()))
-        except (NotProvedError, UnicodeDecodeError):
+        except (NotProvedError, ValueError):
             raise refusal(
                 WRONG_PASSWORD,
                 f"password authentication failed for user {user!r}: the service must use the "

@@ -12,10 +12,10 @@ from results.anomalies import needs
 from results.anomalies.catalogue import anomaly
 from results.bundle import Bundle
 from results.history import OrderKey
+from results.ledger import COUNT_PREFIX
 from results.verdict import Anomaly
 
 CODE = "A17"
-PREFIX = "count "  # of a count's name among the ledger's queries
 
 
 def cannot_judge(bundle: Bundle) -> str | None:
@@ -28,7 +28,7 @@ def cannot_judge(bundle: Bundle) -> str | None:
 def declared(bundle: Bundle) -> list[str]:
     """The names of the counts."""
     queries = bundle.manifest.ledger_queries
-    return [name.removeprefix(PREFIX) for name in queries if name.startswith(PREFIX)]
+    return [name.removeprefix(COUNT_PREFIX) for name in queries if name.startswith(COUNT_PREFIX)]
 
 
 def find(bundle: Bundle) -> Iterator[Anomaly]:

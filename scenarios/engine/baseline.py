@@ -4,7 +4,8 @@ A run of a thousand duplicates against a service that refuses its signature, or 
 database, proves nothing and says so in riddles. So one order is delivered first, by itself: it must
 get a 2xx, come through the wire, and leave one effect where the ledger and the witness look. Then
 the same delivery comes again and is classified: no effect, or effect again (which a run will
-call by its name). Whether the effect was there when the 2xx came is noted as well.
+call by its name). Whether it was recorded when the 2xx came is noted as well; which of the two was
+first to the millisecond is A3's to judge.
 
 The order is on record as all others are, and is judged with them. Limits: where orders have no row
 before they are paid (`create` is not `before`), a service may rightly do nothing, and nothing is
@@ -18,6 +19,8 @@ from dataclasses import dataclass
 import asyncpg
 import msgspec
 
+from cluster.child_logs import ChildLogs
+from cluster.foreign import passwords
 from loadtests.dialect import CREATE, PAID
 from loadtests.recorder import Recorder
 from loadtests.traffic import PlannedOrder, order_number, plan_order
@@ -32,6 +35,16 @@ WORKER = 98  # order ids of its own
 WORKED_SECONDS = 10.0
 AGAIN_SECONDS = 1.0  # a second effect that comes later than this is the run's to find
 LOOK_SECONDS = 0.05
+BUSY = """
+    SELECT CASE WHEN state <> 'active' THEN 'holds a transaction open, after'
+                WHEN wait_event_type = 'Lock' THEN 'waits for a lock in' ELSE 'still runs' END
+           AS doing, left(query, 200) AS sql
+      FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'
+       AND backend_type = 'client backend' AND application_name <> 'onceproof-ledger'
+       AND state_change < clock_timestamp() - interval '1 s'
+     LIMIT 3
+"""
 PAST = """
     SELECT count(*) FROM pg_stat_activity
      WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -78,8 +91,9 @@ class Effects:
         return found
 
     async def committed(self) -> bool:
-        """Whether every book of the ledger has it; a relay may ship later."""
-        return all(count for name, count in (await self.count()).items() if name != "shipments")
+        """Whether it is recorded; a relay may ship later, and a worker work a job off."""
+        found = await self.count()
+        return all(found.get(name, 1) for name in ("orders", "fulfillments"))
 
 
 async def before_any_verdict(plan: RunPlan, stand: Stand, watch: Watch) -> None:
@@ -105,8 +119,8 @@ async def baseline(plan: RunPlan, stand: Stand) -> Baseline | None:
     async with sender_session() as session:
         sender = Sender(stand.config, stand.secret, stand.targets, session, recorder)
         if plan.config.service.create_webhook:
-            accepted(await sender.deliver(order, 0, CREATE, target), plan, "create_webhook")
-        status = accepted(await sender.deliver(order, 0, PAID, target), plan, "webhook")
+            await accepted(await sender.deliver(order, 0, CREATE, target), stand, "create_webhook")
+        status = await accepted(await sender.deliver(order, 0, PAID, target), stand, "webhook")
         effects = Effects(stand, order)
         committed = await effects.committed()
         await through_the_wire(stand)
@@ -117,14 +131,14 @@ async def baseline(plan: RunPlan, stand: Stand) -> Baseline | None:
     return Baseline(status, committed, second_status, "effect again" if again else "no effect")
 
 
-def accepted(status: int | None, plan: RunPlan, key: str) -> int:
+async def accepted(status: int | None, stand: Stand, key: str) -> int:
     """The status, if it is a 2xx; ConfigError with the line to look at if it is none."""
-    service = plan.config.service
+    service = stand.config.service
     if status is not None and 200 <= status < 300:
         return status
     path = getattr(service, key)
     if status is None:
-        why = "was not answered within 5 s. Look at logs/web-0.log of the run"
+        why = f"was not answered within 5 s{await still_running(stand)}"
     elif status in (401, 403):
         why = (
             f"got {status}: its signature is not accepted. Check signature = "
@@ -135,8 +149,23 @@ def accepted(status: int | None, plan: RunPlan, key: str) -> int:
     elif status in (400, 422):
         why = f"got {status}: its body is not accepted. Check `payload` under [service]"
     else:
-        why = f"got {status}. Look at logs/web-0.log of the run"
+        hidden = (stand.secret, *passwords(stand.dsn))
+        said = ChildLogs(stand.folder.logs, hidden).last_words(next(iter(stand.targets)))
+        why = f"got {status}; the service said: {said}"
     raise ConfigError(f"One single delivery to {path} {why}.")
+
+
+async def still_running(stand: Stand) -> str:
+    """What the database has been busy with for a second or more, in words."""
+    direct = await asyncpg.connect(
+        stand.dsn, timeout=5, server_settings={"application_name": "onceproof-ledger"}
+    )
+    try:
+        found = await direct.fetch(BUSY)
+    finally:
+        await direct.close(timeout=5)
+    said = [f"{row['doing']} {row['sql']!r}" for row in found]
+    return f"; the database {' and '.join(said)}" if said else "; the database is not busy"
 
 
 async def through_the_wire(stand: Stand) -> None:

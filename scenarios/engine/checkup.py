@@ -64,13 +64,16 @@ class Steps:
         self.findings.append((self.now, False, str(error)))
 
 
-async def check_up(config: ServiceConfig, strategy: str) -> list[Finding]:
-    """All steps, up to the first that fails."""
+async def check_up(
+    config: ServiceConfig, strategy: str, database_url: str | None = None
+) -> list[Finding]:
+    """All steps, up to the first that fails; on a database of ours, or beside the user's."""
     steps = Steps(config)
     with tempfile.TemporaryDirectory(prefix="onceproof-doctor-") as runs:
         plan = RunPlan(
             name="doctor", scenario=Scenario(title="doctor", replicas=1, traffic=Traffic(orders=1)),
             config=config, strategy=strategy, provider="honours", seed=0, runs=Path(runs),
+            database_url=database_url,
         )  # fmt: skip
         try:
             async with (

@@ -15,9 +15,9 @@ import msgspec
 
 from cluster.spawn import module_environment
 from loadtests.dialect import CANCELLED, CREATE, PAID, Dialect
-from results.anomalies.miscounted_effect import PREFIX
 from results.errors import ConfigError
-from scenarios.engine.config_check import check_roles, check_values, explain, line_of
+from results.ledger import COUNT_PREFIX
+from scenarios.engine.config_check import check_roles, check_texts, check_values, explain, line_of
 from scenarios.engine.variables import Told, filled
 
 
@@ -128,7 +128,7 @@ class ServiceConfig(Described, frozen=True, kw_only=True):
         declared = msgspec.structs.asdict(self.ledger)
         counts = declared.pop("counts")
         return {name: sql for name, sql in declared.items() if sql} | {
-            f"{PREFIX}{name}": sql for name, sql in counts.items()
+            f"{COUNT_PREFIX}{name}": sql for name, sql in counts.items()
         }
 
 
@@ -156,7 +156,9 @@ def load_config(path: Path) -> ServiceConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}). Name one with --config.") from None
     try:
-        check_roles(path, text, tomllib.loads(text))
+        raw = tomllib.loads(text)
+        check_roles(path, text, raw)
+        check_texts(path, text, raw)
         described = msgspec.toml.decode(text, type=Described)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}. It must be a TOML file.") from None

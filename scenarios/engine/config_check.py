@@ -76,6 +76,20 @@ def check_roles(path: Path, text: str, raw: dict[str, Any]) -> None:
             )
 
 
+def check_texts(path: Path, text: str, raw: dict[str, Any]) -> None:
+    """ConfigError for a value that is no text, in tables whose keys are the user's own."""
+    for table in ("service.environment", "strategies", "ledger.counts"):
+        found: Any = raw
+        for part in table.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        for key, value in found.items() if isinstance(found, dict) else ():
+            if not isinstance(value, str):
+                line = line_of(text, table, key)
+                raise ConfigError(
+                    f"{path}: line {line}: {table}.{key}: expected a text in quotes, got {value!r}."
+                )
+
+
 def explain(path: Path, text: str, complaint: str) -> str:
     """Turn the decoder's complaint into file, line, key and what was expected."""
     expected, _, where = complaint.partition(" - at `$")

@@ -43,7 +43,7 @@ async def examine(
     if all(ok for _, ok, _ in findings):
         config = load_config(find_config(config_path))
         if not config.ours:
-            findings += await check_up(config, pick_strategy(config, strategy))
+            findings += await check_up(config, pick_strategy(config, strategy), database_url)
     optional: list[Finding] = [(kind, *available()) for kind, available in faults.NEEDS.items()]
     if as_json:
         say_json([

@@ -107,6 +107,8 @@ async def standing_on_processes(
             replicas=replicas,
         )  # fmt: skip
         yield stand
+        if exits := +place.exits:
+            note(folder, exits=dict(exits))
 
 
 def settings_folder(stack: AsyncExitStack, journal: Journal) -> Path:

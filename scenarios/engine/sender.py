@@ -43,7 +43,8 @@ class Sender:
         if topic == CREATE:
             webhook_id = order.event_id[:-4] + "c0de"
         intent = Intent(
-            attempt_id=f"{webhook_id}.{copy}.{attempt}", group_id=f"{order.order_id}",
+            attempt_id=f"{webhook_id}.{copy}.{attempt}",
+            group_id=str(order.order_id) * (len(order.webhooks) > 1),
             shop=order.shop, order_id=order.order_id, topic=topic, webhook_id=webhook_id,
             event_id=order.event_id, copy=copy, attempt=attempt, authentic=not forged,
             target=target, lines=order.lines, intended_ns=time.monotonic_ns(),

@@ -13,6 +13,8 @@ import pytest
 
 WHOLE_RUNS = (
     "test_own_service",
+    "test_other_senders",
+    "test_own_books",
     "test_managed_database",
     "test_examples",
     "test_explore",

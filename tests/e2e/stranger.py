@@ -54,6 +54,8 @@ async def work(app, shop, order):
     if HOW == "late":
         await asyncio.sleep(0.4)
     async with app["pool"].acquire() as db, db.transaction():
+        if HOW == "hangs":
+            await db.execute("SELECT pg_sleep(60)")
         if HOW == "needs-row":
             new = await db.fetchval("UPDATE bought SET status = 'paid' WHERE order_id = $1"
                                     " AND status = 'pending' RETURNING 1", order["id"])

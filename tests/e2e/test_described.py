@@ -81,6 +81,11 @@ async def test_seed_sql_that_fails_is_told_with_a_statement_to_try(tmp_path: Pat
                            "[service.roles]"),
             "service.environment.X: {databse_url} is none of database_url",
         ),
+        (
+            CONFIG.replace("[service.roles]", "[service.environment]\nX = 1\n[service.roles]"),
+            "line 13: service.environment.X: expected a text in quotes, got 1",
+        ),
+        (f"{CONFIG}[ledger.counts]\nx = true\n", "line 19: ledger.counts.x: expected a text"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_told_with_its_line(

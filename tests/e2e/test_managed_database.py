@@ -10,9 +10,19 @@ import pytest
 
 from loadtests.swarm import ROOT
 from results.run_folder import RunFolder
+from scenarios.engine.checkup import check_up
+from scenarios.engine.config import load_config
 from tests.e2e.stranger import write_stranger
 from tests.e2e.test_own_service import SCENARIO
 from tests.managed import managed_postgres
+
+
+async def test_the_doctor_tries_the_service_there(tmp_path: Path) -> None:
+    config = write_stranger(tmp_path / "stranger")
+    with managed_postgres() as server:
+        found = await check_up(load_config(config), "right", server.url())
+    assert all(ok for _, ok, _ in found), found
+    assert found[-1][0] == "again"
 
 
 @pytest.mark.slow

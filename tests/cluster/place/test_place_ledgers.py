@@ -297,8 +297,9 @@ async def test_counts_are_added_up_and_waited_for(postgres: Postgres, tmp_path: 
     dsn = await postgres.fresh_database("counted")
     connection = await asyncpg.connect(dsn)
     await connection.execute(
-        "CREATE TABLE bought (id bigint, status text); CREATE TABLE accounts (id bigint, cents int);"
-        "CREATE TABLE jobs (id bigint); INSERT INTO bought VALUES (1, 'paid'), (2, 'pending')"
+        "CREATE TABLE bought (id bigint, status text); CREATE TABLE jobs (id bigint);"
+        "CREATE TABLE accounts (id bigint, cents int);"
+        "INSERT INTO bought VALUES (1, 'paid'), (2, 'pending')"
     )
     reader = LedgerReader(
         dsn,

@@ -208,3 +208,25 @@ async def test_a_server_that_insists_on_channel_binding_gets_it(
 def certified(der: bytes) -> bytes:
     """What `tls-server-end-point` says of a certificate."""
     return bytes(scramp.core.CBindData.from_der(der))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"", b"SCRAM-SHA-256", b"SCRAM-SHA-1\0\0\0\0\x04n,,n", b"SCRAM-SHA-256\0\0\0\0\x02\xff\xfe",
+     b"SCRAM-SHA-256\0\0\0\0\x09p=x,,r=ab", b"SCRAM-SHA-256\0\0\0\0\x03n,,"],
+)  # fmt: skip
+async def test_a_client_that_says_nonsense_is_refused_and_gone(
+    managed: Managed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: bytes
+) -> None:
+    async with through(managed.url(), tmp_path, monkeypatch) as dsn:
+        port = int(dsn.rpartition(":")[2].partition("/")[0])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        said = b"\0\x03\0\0user\0app\0\0"
+        writer.write(struct.pack("!I", len(said) + 4) + said)
+        assert (await reader.readexactly(1)) == b"R"
+        writer.write(b"p" + struct.pack("!I", len(words) + 4) + words)
+        writer.write(b"p" + struct.pack("!I", 4 + 16) + b"c=biws,r=ab,p=AA")
+        answer = await asyncio.wait_for(reader.read(), 10)
+        assert b"onceproof wire" in answer
+        assert b"C28P01" in answer or b"C08P01" in answer
+        writer.close()
