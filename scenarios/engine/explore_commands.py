@@ -32,6 +32,10 @@ from scenarios.engine.options import CONFIG, DATABASE, JSON, PROVIDER, RUNS, SEE
     "--deliveries", type=click.IntRange(1, 4), default=2, show_default=True,
     help="How many deliveries of one order come at once.",
 )  # fmt: skip
+@click.option(
+    "--crash-points", is_flag=True,
+    help="One delivery, one death: a table of every point and what it leads to.",
+)  # fmt: skip
 @click.option("--preemptions", type=click.IntRange(0), help="Only schedules with at most so many.")
 @click.option(
     "--reduced/--full", default=None,
@@ -50,7 +54,8 @@ from scenarios.engine.options import CONFIG, DATABASE, JSON, PROVIDER, RUNS, SEE
 @JSON
 def explore(
     strategies: tuple[str, ...], ids: str, row: str, crashes: int, deliveries: int,
-    preemptions: int | None, reduced: bool | None, schedules: int, provider: str,
+    crash_points: bool, preemptions: int | None, reduced: bool | None, schedules: int,
+    provider: str,
     config: Path | None, database_url: str | None, seed: int | None, runs: Path | None,
     as_json: bool,
 ) -> int:  # fmt: skip
@@ -64,6 +69,7 @@ def explore(
       onceproof explore --strategy article
       onceproof explore --strategy all --json
       onceproof explore --ids same --row present --crashes 1
+      onceproof explore --strategy dedupe_first --crash-points
       onceproof explore --config ./onceproof.toml --deliveries 3 --preemptions 2
 
     Exit status: 0 nothing is wrong in all there are, 1 something is, 2 nothing was found, but the
@@ -74,12 +80,16 @@ def explore(
     from scenarios.engine.explore.show import explore_and_show
     from scenarios.engine.explore.walk import Bounds
 
-    bounds = Bounds(reduced=reduced, preemptions=preemptions, schedules=schedules)
+    if crash_points:
+        ids, deliveries, crashes = "distinct", 1, 1
+    bounds = Bounds(
+        reduced=reduced, preemptions=preemptions, schedules=schedules, unanswered=crash_points
+    )
     return interruptible(
         explore_and_show(
             config, strategies, provider, chosen(seed), runs_root(runs), ids=ids, row=row,
             deliveries=deliveries, crashes=crashes, bounds=bounds, database_url=database_url,
-            as_json=as_json,
+            as_json=as_json, crash_points=crash_points,
         ),
         uvloop.new_event_loop,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from results.history import OrderKey
 from results.run_folder import RunFolder
 from results.verdict import Anomaly, NotJudged, Validity
 from scenarios.engine.explore.moves import SUFFIX, Schedule, Where
@@ -23,6 +24,7 @@ class Explored:
 
     where: Where
     schedules: tuple[Schedule, ...]
+    orders: tuple[OrderKey, ...]  # of each schedule
     reduced: bool
     preemptions_max: int | None
     exhausted: bool
@@ -39,6 +41,7 @@ class Explored:
             asleep=len(walk.asleep),
             preemptions_max=walk.bounds.preemptions, divergences=walk.divergences,
             seconds=walk.seconds, silent=sum(one.silent for one in walk.played),
+            orders=tuple((one.order.shop, one.order.order_id) for one in walk.played),
             schedules=tuple(
                 Schedule(
                     where=walk.where, moves=tuple(one.moves), statuses=one.statuses,

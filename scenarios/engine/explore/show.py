@@ -11,6 +11,7 @@ from results.anomalies.catalogue import CATALOGUE
 from results.records import Thresholds
 from scenarios.engine.catalog import unknown
 from scenarios.engine.config import ServiceConfig, find_config, load_config
+from scenarios.engine.explore.crash_points import show_crash_points
 from scenarios.engine.explore.exploration import explore
 from scenarios.engine.explore.explored import Exploration, Explored
 from scenarios.engine.explore.moves import CALL, Ids, Move, Row, Schedule, Where
@@ -61,7 +62,7 @@ def cells(
 async def explore_and_show(
     config_path: Path | None, strategies: Sequence[str], provider: str, seed: int, runs: Path, *,
     ids: str, row: str, deliveries: int, crashes: int, bounds: Bounds, database_url: str | None,
-    as_json: bool,
+    as_json: bool, crash_points: bool,
 ) -> int:  # fmt: skip
     """Explore each strategy; the worst of their exit statuses: invalid, then unknown."""
     config = load_config(find_config(config_path))
@@ -81,7 +82,11 @@ async def explore_and_show(
             found = await explore(plan, wheres, bounds, watch)
         done.append(found)
         files = found.write()
-        if not as_json:
+        if crash_points and not as_json:
+            bundle = found.folder.load()
+            for cell in found.cells:
+                show_crash_points(console, cell, bundle)
+        elif not as_json:
             show(console, found, files, smallest=len(names) == 1)
     if as_json:
         say_json([one.as_json() for one in done] if len(done) > 1 else done[0].as_json())

@@ -33,6 +33,7 @@ class Bounds:
     reduced: bool | None = None
     preemptions: int | None = None
     schedules: int = SCHEDULES_MAX
+    unanswered: bool = False  # a death after Postgres has answered a COMMIT is a point of its own
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +79,13 @@ async def _walk(
         tree.begin()
         played = Played(order)
         try:
-            await stage.play(played, walk.where.crashes, tree.choose, symmetric=walk.reduced)
+            await stage.play(
+                played,
+                walk.where.crashes,
+                tree.choose,
+                symmetric=walk.reduced,
+                unanswered=walk.bounds.unanswered,
+            )
         except AsleepError:
             walk.asleep.append(played)
         else:
