@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 SESSION = re.compile(
     r"\s*(?:SET|SHOW|RESET|DISCARD|LISTEN|UNLISTEN|DEALLOCATE|CLOSE|NOTIFY"
-    r"|SELECT\s+pg_advisory_unlock_all)\b|.*\b(?:pg_catalog|pg_type|pg_range)\b",
+    r"|SELECT\s+pg_advisory_unlock_all)\b|.*\b(?:pg_catalog|pg_type|pg_range)\b"
+    r"|\s*SELECT\s+(?:‹[^›]*›|NULL|TRUE|FALSE)(?:\s+AS\s+\w+)?\s*;?\s*\Z",  # is it alive?
     re.IGNORECASE | re.DOTALL,
 )
 BEGIN = re.compile(r"\s*(?:BEGIN|START\s+TRANSACTION)\b", re.IGNORECASE)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from scenarios.engine.explore.laboratory import Laboratory
 from scenarios.engine.explore.orders import Orders
-from scenarios.engine.explore.played import Played
+from scenarios.engine.explore.played import Played, ok
 from scenarios.engine.explore.stage import READY_SECONDS
 from scenarios.engine.stand import Watch
 
@@ -56,8 +56,3 @@ async def drained(lab: Laboratory) -> None:
         elif time.monotonic() - since >= QUIET_SECONDS and await lab.ledger.settled():
             return
         await asyncio.sleep(LOOK_SECONDS)
-
-
-def ok(status: int | None) -> bool:
-    """Whether the sender takes it for done."""
-    return status is not None and 200 <= status < 300

@@ -26,3 +26,8 @@ class Played:
                 one.move.actor == last.index and one.move.do == "step" for one in options
             )
         self.moves.append(move)
+
+
+def ok(status: int | None) -> bool:
+    """Whether the sender takes it for done."""
+    return status is not None and 200 <= status < 300

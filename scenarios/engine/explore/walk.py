@@ -5,18 +5,20 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
+from cluster.place import Replica
 from loadtests.traffic import PlannedOrder
 from results.errors import HarnessError
 from scenarios.engine.explore.footprint import independent
 from scenarios.engine.explore.laboratory import Laboratory
 from scenarios.engine.explore.moves import Where
 from scenarios.engine.explore.orders import Orders
-from scenarios.engine.explore.played import Played
+from scenarios.engine.explore.played import Played, ok
 from scenarios.engine.explore.stage import READY_SECONDS, Stage
 from scenarios.engine.explore.tree import AsleepError, Option, Tree
 from scenarios.engine.stand import Watch
 
 ANNOUNCED_AT_ONCE = 50
+ANNOUNCED_IN_PARALLEL = 4
 TELL_SECONDS = 5.0
 FULL_MAX = 1_000  # schedules; where there are more, those that cannot matter are left out
 SCHEDULES_MAX = 100_000
@@ -117,11 +119,22 @@ async def orders(
         ]
         if where.row == "present":
             (replica, *_) = await lab.ready(1, timeout_seconds=READY_SECONDS)
-            said = await asyncio.gather(*(sending.announce(order, replica) for order in some))
-            if not all(status is not None and 200 <= status < 300 for status in said):
+            limit = asyncio.Semaphore(ANNOUNCED_IN_PARALLEL)
+            said = await asyncio.gather(
+                *(_announce(order, sending, replica, limit) for order in some)
+            )
+            refused = [status for status in said if not ok(status)]
+            if refused:
                 raise HarnessError(
-                    f"orders/create was answered {said[0]}: no order has a row. Look into the "
-                    "logs of the run."
+                    f"orders/create was answered {refused[0]}, so an order has no row. Look into "
+                    "the logs of the run."
                 )
         for order in some:
             yield order
+
+
+async def _announce(
+    order: PlannedOrder, sending: Orders, replica: Replica, limit: asyncio.Semaphore
+) -> int | None:
+    async with limit:
+        return await sending.announce(order, replica)
