@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from cluster.wire.redaction import KEY
 from results.errors import ConfigError
 
 SCHEDULE_VERSION = 1
@@ -91,6 +92,6 @@ class Schedule(Struct, frozen=True, kw_only=True):
 
 
 def shown(sql: tuple[str, ...]) -> str:
-    """A flight's statements in one line of bounded length."""
-    text = "; ".join(" ".join(one.split()) for one in sql)
+    """A flight's statements in one line of bounded length, the same for every order."""
+    text = KEY.sub("‹id›", "; ".join(" ".join(one.split()) for one in sql))
     return text if len(text) <= AT_MAX_CHARACTERS else text[: AT_MAX_CHARACTERS - 1] + "…"

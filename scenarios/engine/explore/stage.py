@@ -42,7 +42,7 @@ class Stage:
         self._by_replica: dict[str, Actor] = {}
         self._still = Stillness(lab)
         self._published = False
-        self._background: set[tuple[str, ...]] = set()
+        self._background: set[str] = set()
         self._listening = False
         lab.ears.on_park = self._parked
         lab.ears.on_call = self._called
@@ -215,7 +215,7 @@ class Stage:
 
     def _parked(self, park: Park) -> None:
         actor = self._by_replica.get(park.replica)
-        background = park.sql in self._background
+        background = shown(park.sql) in self._background
         if actor is None or actor.dead or background or actor.park is not None:
             self._lab.wire.decide(park, "pass")
             return
@@ -232,7 +232,7 @@ class Stage:
 
     def _heard(self, trace: StatementTrace) -> None:
         if self._listening:
-            self._background.add(trace.sql)
+            self._background.add(shown(trace.sql))
         if trace.state_after == "I" and trace.sqlstate is None:
             self._published = True
         self._still.moved()
@@ -248,10 +248,10 @@ class Stage:
 def _one_of_each_fresh(ready: Sequence[Actor]) -> list[Actor]:
     """Without those that have not moved and wait at the same step as an earlier one."""
     kept: list[Actor] = []
-    steps: set[tuple[str, ...]] = set()
+    steps: set[str] = set()
     for actor in ready:
         if not actor.moved:
-            step = actor.park.sql if actor.park is not None else (CALL,)
+            step = shown(actor.park.sql) if actor.park is not None else CALL
             if step in steps:
                 continue
             steps.add(step)

@@ -80,7 +80,7 @@ class Tree:
         depth, self._depth = self._depth, self._depth + 1
         if depth < len(self._path):
             node = self._path[depth]
-            if node.options == tuple(options):
+            if [one.move for one in node.options] == [one.move for one in options]:
                 return node.chosen
             self.divergences += 1
             del self._path[depth:]
