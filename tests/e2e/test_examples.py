@@ -71,3 +71,27 @@ def test_an_example_is_told_apart_without_a_line_changed(
     print(f"{name} {strategy}: {time.monotonic() - begun:.1f} s")
     verdict = json.loads(RunFolder.find(tmp_path).verdict.read_bytes())
     assert set(verdict["totals"]) == codes
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", PREPARE)
+def test_every_schedule_of_an_example_is_explored(
+    prepared: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    config = ready(prepared, name) / "onceproof.toml"
+    found = {}
+    for strategy, full in (("article", True), ("article", False), ("fixed", True)):
+        done = subprocess.run(
+            [sys.executable, "-m", "scenarios.engine.cli", "explore", "--config", str(config),
+             "--strategy", strategy, "--seed", "1", "--runs", str(tmp_path), "--json",
+             "--full" if full else "--reduced", "--row", "present"],
+            cwd=ROOT, capture_output=True, text=True, timeout=150,
+        )  # fmt: skip
+        assert done.returncode == (1 if strategy == "article" else 0), done.stdout + done.stderr
+        cells = json.loads(done.stdout)["cells"]
+        assert all(cell["exhaustive"] for cell in cells), cells
+        found[strategy, full] = {cell["ids"]: set(cell["codes"]) for cell in cells}
+    assert found["article", True] == {"distinct": {"A1"}, "same": set()}
+    assert found["article", False] == found["article", True]
+    assert found["fixed", True] == {"distinct": set(), "same": set()}
