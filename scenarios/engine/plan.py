@@ -122,8 +122,9 @@ def refuse_impossible(plan: RunPlan) -> None:
             )
         return
     if missing := kinds & ONLY_IN_CLUSTERS:
-        raise ClusterError(
-            f"{', '.join(sorted(missing))}: only on Kubernetes (`onceproof run --on kubernetes`)."
+        raise ConfigError(
+            f"{', '.join(sorted(missing))}: only on Kubernetes, for no process of one machine has "
+            f"it: `onceproof run {plan.name} --on kubernetes`."
         )
     for kind in kinds & faults.NEEDS.keys():
         there, detail = faults.NEEDS[kind]()

@@ -49,12 +49,17 @@ def show_list(config_path: Path | None, *, as_json: bool) -> int:
     """Scenarios and strategies."""
     config = load_config(find_config(config_path))
     scenarios = {name: first_line(path) for name, path in shipped().items()}
+    elsewhere = [name for name in scenarios if load_scenario(name)[1].only_in_clusters]
     if as_json:
-        say_json({"scenarios": scenarios, "strategies": config.strategies})
+        say_json(
+            {"scenarios": scenarios, "strategies": config.strategies,
+             "only_on_kubernetes": elsewhere}
+        )  # fmt: skip
         return 0
     console, _ = consoles()
     for title, rows in (
-        ("Scenarios", scenarios),
+        ("Scenarios", {name: scenarios[name] for name in scenarios if name not in elsewhere}),
+        ("Only with --on kubernetes", {name: scenarios[name] for name in elsewhere}),
         (f"Strategies of {config.service.name}", config.strategies),
     ):
         table = Table(title=title, title_justify="left", box=None, show_header=False)
