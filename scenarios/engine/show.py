@@ -24,7 +24,7 @@ from results.timeline import Timeline, counterexamples, explain
 from results.verdict import Verdict
 from scenarios.engine.catalog import first_line, load_scenario, shipped, unknown
 from scenarios.engine.config import ServiceConfig, find_config, load_config
-from scenarios.engine.plan import ClusterTarget, RunPlan
+from scenarios.engine.plan import ClusterTarget, RunPlan, placed
 from scenarios.engine.progress import progress
 from scenarios.engine.runner import run
 from scenarios.engine.slots import slot_folders
@@ -89,7 +89,7 @@ async def run_and_show(
     plan = RunPlan(
         name=name, scenario=scenario, config=config, strategy=pick_strategy(config, strategy),
         provider=scenario.provider or provider, seed=seed, runs=runs, search=search,
-        database_url=database_url, slos=slos, cluster=cluster,
+        database_url=database_url, slos=slos, cluster=placed(cluster, config) if cluster else None,
     )  # fmt: skip
     console, aside = consoles()
     with progress(aside, f"{name} × {plan.strategy} (seed {seed})") as watch:
