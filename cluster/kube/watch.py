@@ -25,6 +25,7 @@ HOPELESS = (
     "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName",
     "CreateContainerConfigError", "CreateContainerError", "RunContainerError",
 )  # fmt: skip
+PASSING = "failed to sync"  # a kubelet that has not fetched a Secret or a ConfigMap yet: it will
 log = logging.getLogger(__name__)
 _Found = TypeVar("_Found")
 OnPod = Callable[[Manifest, bool], None]  # a pod, and whether it has gone
@@ -148,6 +149,8 @@ def stuck(pod: Manifest) -> str:
     """Why a pod will not start without help, in the kubelet's words; "" if nothing is known."""
     for status in pod.get("status", {}).get("containerStatuses", ()):
         waiting = status.get("state", {}).get("waiting", {})
+        if PASSING in waiting.get("message", ""):
+            continue
         if waiting.get("reason") in HOPELESS:
             return f"{waiting['reason']}: {waiting.get('message', '')[:300]}"
     for one in pod.get("status", {}).get("conditions", ()):

@@ -55,6 +55,7 @@ class ClusterTarget:
     workers: int = 1  # sending pods; more than one have a master
     node_down: str = ""  # commands of the user's; {node} stands for a node's name
     node_up: str = ""
+    run: str = ""  # the label of all that is deployed; "": drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

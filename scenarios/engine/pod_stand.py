@@ -117,7 +117,7 @@ async def standing_in_cluster(
         logs = ChildLogs(folder.logs, tuple(values.values()))
         stack.callback(logs.blot)
         watch(f"claiming namespace {target.namespace} of {gateway.access.context}")
-        installation = Installation(gateway, secrets.token_hex(6), journal)
+        installation = Installation(gateway, target.run or secrets.token_hex(6), journal)
         await installation.claim()
         stack.push_async_callback(removed, installation, watch)
         changes = Changes(gateway, journal)

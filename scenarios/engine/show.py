@@ -24,6 +24,7 @@ from results.timeline import Timeline, counterexamples, explain
 from results.verdict import Verdict
 from scenarios.engine.catalog import first_line, load_scenario, shipped, unknown
 from scenarios.engine.config import ServiceConfig, find_config, load_config
+from scenarios.engine.in_cluster import run_in_cluster
 from scenarios.engine.plan import ClusterTarget, RunPlan, placed
 from scenarios.engine.progress import progress
 from scenarios.engine.runner import run
@@ -81,7 +82,7 @@ def pick_strategy(config: ServiceConfig, given: str | None) -> str:
 async def run_and_show(
     scenario_name: str, strategy: str | None, provider: str, config_path: Path | None, seed: int,
     runs: Path, *, as_json: bool, search: bool, database_url: str | None, slos: tuple[str, ...],
-    cluster: ClusterTarget | None = None,
+    cluster: ClusterTarget | None = None, in_cluster: bool = False,
 ) -> int:  # fmt: skip
     """Run one scenario, write its report, show its verdict."""
     config = load_config(find_config(config_path))
@@ -93,9 +94,14 @@ async def run_and_show(
     )  # fmt: skip
     console, aside = consoles()
     with progress(aside, f"{name} × {plan.strategy} (seed {seed})") as watch:
-        folder, verdict = await run(plan, watch)
+        if in_cluster:
+            folder, status = await run_in_cluster(plan, scenario_name, watch)
+            verdict = judge(folder)
+        else:
+            folder, verdict = await run(plan, watch)
+            status = verdict.exit_status
     present(folder, verdict, console, as_json=as_json)
-    return verdict.exit_status
+    return status
 
 
 def present(folder: RunFolder, verdict: Verdict, console: Console, *, as_json: bool) -> None:
