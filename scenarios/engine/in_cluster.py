@@ -12,12 +12,13 @@ outlive the namespace.
 
 import asyncio
 import contextlib
-import io
 import secrets
 import tarfile
+import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import msgspec
 from msgspec.structs import replace
@@ -47,7 +48,8 @@ EXEC_SECONDS = 15.0
 FETCH_SECONDS = 300.0
 FETCH_TRIES = 3
 LOOK_SECONDS = 1.0
-FOLDER_MAX_BYTES = 4 << 30
+FOLDER_MAX_BYTES = 4 << 30  # packed
+BROKEN = (ClusterError, TimeoutError, tarfile.TarError, EOFError, OSError)  # fetched again
 LEAVE = "import os,signal;os.kill(1,signal.SIGINT)"
 LOOK = (
     f"import pathlib;p=pathlib.Path('{RECORDS}/{ENDED}');print(p.read_text() if p.exists() else '')"
@@ -241,22 +243,21 @@ class Runner:
 
     async def _end(self) -> None:
         """SIGINT, and wait for its cleaning up as long as that may take."""
-        with contextlib.suppress(ClusterError, TimeoutError):
-            async with asyncio.timeout(END_SECONDS):
-                await execute(
-                    self._gateway, self._name, CONTAINER, ("python", "-c", LEAVE),
-                    timeout_seconds=EXEC_SECONDS,
-                )  # fmt: skip
-                while await self._status() is None:
-                    await asyncio.sleep(LOOK_SECONDS)
+        deadline = time.monotonic() + END_SECONDS
+        with contextlib.suppress(ClusterError):
+            await execute(
+                self._gateway, self._name, CONTAINER, ("python", "-c", LEAVE),
+                timeout_seconds=EXEC_SECONDS,
+            )  # fmt: skip
+            while time.monotonic() < deadline:
+                if await self._status() is not None:
+                    return
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def fetch(self, folder: RunFolder, journal: Journal) -> None:
         """Have its run's folder here; ClusterError, with its last words, when it has none."""
         for _ in range(FETCH_TRIES):
-            packed = io.BytesIO()
-            with contextlib.suppress(
-                ClusterError, TimeoutError, tarfile.TarError, EOFError, OSError
-            ):
+            with tempfile.TemporaryFile() as packed, contextlib.suppress(*BROKEN):
                 async with asyncio.timeout(FETCH_SECONDS):
                     async for chunk in follow(
                         self._gateway, self._name, CONTAINER, ("python", "-c", PACK)
@@ -286,10 +287,10 @@ class Runner:
         return status if ended is None else ended
 
 
-def unpack(packed: io.BytesIO, folder: RunFolder, journal: Journal) -> None:
+def unpack(packed: IO[bytes], folder: RunFolder, journal: Journal) -> None:
     """Put the files into a run's folder; its journal goes on with the runner's."""
     with tarfile.open(fileobj=packed, mode="r:gz") as archive:
-        members = archive.getmembers()
+        members = archive.getmembers()  # all of it was read, and is whole
         if not any(PurePosixPath(one.name) == PurePosixPath("manifest.json") for one in members):
             raise tarfile.TarError("no manifest")
         for member in members:

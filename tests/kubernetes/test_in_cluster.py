@@ -1,4 +1,4 @@
-"""The runner itself is a Job: its folder comes back, its status is ours, and nothing of it stays."""
+"""The runner is a Job: its folder comes back, its status is ours, and nothing of it stays."""
 
 import json
 import os
