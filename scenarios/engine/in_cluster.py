@@ -27,7 +27,7 @@ from cluster.journal import Journal
 from cluster.kube import manifests
 from cluster.kube.channels import execute, follow
 from cluster.kube.gateway import Gateway
-from cluster.kube.installation import Installation
+from cluster.kube.installation import Installation, remove_run
 from cluster.kube.kinds import Manifest
 from cluster.kube.permissions import needed, roles
 from cluster.kube.watch import PodWatch, status_of, stuck, terminations
@@ -75,7 +75,8 @@ async def run_in_cluster(
         installation = Installation(gateway, secrets.token_hex(6), journal, alone=False)
         watch(f"claiming namespace {target.namespace} of {gateway.access.context}")
         await installation.claim()
-        stack.push_async_callback(installation.remove)
+        stack.push_async_callback(left_by_runner, gateway, inner, journal)
+        stack.push_async_callback(installation.remove)  # before: the runner goes with it
         journal.append(
             Deployed(
                 context=gateway.access.context, namespace=target.namespace, run=inner,
@@ -91,9 +92,13 @@ async def run_in_cluster(
         status = await runner.ended(watch)
         watch("fetching the run's folder")
         await runner.fetch(folder, journal)
-        status = await runner.leave(status)
-        journal.append(Undeployed(run=inner, at_ns=time.monotonic_ns()))  # its own journal says so
-        return folder, status
+        return folder, await runner.leave(status)
+
+
+async def left_by_runner(gateway: Gateway, inner: str, journal: Journal) -> None:
+    """Remove what the runner itself did not: nothing, unless it was killed."""
+    await remove_run(gateway, inner, made_namespace=False)
+    journal.append(Undeployed(run=inner, at_ns=time.monotonic_ns()))
 
 
 def refuse(plan: RunPlan) -> None:
@@ -218,7 +223,7 @@ class Runner:
                     log = await self._gateway.logs(self._name, CONTAINER, tail_lines=1)
                     if log.strip() and log != said:
                         said = log
-                        watch(log.strip())
+                        watch(log.strip().rpartition(" · ")[2])
                 await asyncio.sleep(LOOK_SECONDS)
         except asyncio.CancelledError:
             watch("asking the runner to end and to clean up")

@@ -30,6 +30,7 @@ __all__ = ["express"]  # the fixture
 HERE = Path(__file__).parent
 URL = "postgresql://shop:hunter2@their-database:5432/shop"  # nobody answers there
 RUN_SECONDS = 240
+NIGHTLY = bool(os.environ.get("ONCEPROOF_NIGHTLY"))
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,23 @@ def deployment_of(shop: Cluster) -> dict[str, Any]:
     return found
 
 
+def test_preflight_announces_what_is_changed(shop: Cluster, image: str) -> None:
+    before = standing(shop)
+
+    done = onceproof(
+        "preflight", str(HERE / "crashed_shop.py"), "--config",
+        str(HERE / "express" / "onceproof.toml"), "--namespace", shop.namespace,
+        "--image", image, "--json",
+    )  # fmt: skip
+
+    assert done.returncode == 0
+    said = {one["what"]: one["detail"] for one in json.loads(done.stdout)}
+    assert said["changes"].startswith("DATABASE_URL of Deployment shop: ")
+    assert "two rollouts of 2 pods" in said["changes"]
+    assert "the witness stands in" in said["changes"]
+    assert standing(shop) == before
+
+
 @pytest.mark.timeout(2 * RUN_SECONDS)
 def test_it_is_found_guilty_where_it_runs_and_given_back(
     shop: Cluster, image: str, tmp_path: Path
@@ -124,6 +142,7 @@ main()
 """
 
 
+@pytest.mark.skipif(not NIGHTLY, reason="NOT TRIED: for make nightly-kubernetes")
 @pytest.mark.timeout(2 * RUN_SECONDS)
 def test_heal_gives_it_back_when_the_runner_was_killed(
     shop: Cluster, image: str, tmp_path: Path
