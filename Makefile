@@ -4,7 +4,7 @@ PYTHON ?= python3
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv && .venv/bin/pip install --quiet -c constraints.txt -e '.[test]' && touch $@
 
-.PHONY: demo test test-kubernetes lint nightly clean
+.PHONY: demo test test-kubernetes nightly-kubernetes lint nightly clean
 demo: .venv/installed  ## the main job: one handler found guilty, one proved, with a report
 	.venv/bin/onceproof demo
 
@@ -12,7 +12,10 @@ test: .venv/installed  ## all tests that need nothing but this machine
 	.venv/bin/pytest
 
 test-kubernetes: .venv/installed  ## those on a cluster: kubectl's current context, if its nodes are labelled for it
-	.venv/bin/pytest tests/kubernetes -n 0 -rs
+	.venv/bin/pytest tests/kubernetes -n 0 -rs $(ONLY)
+
+nightly-kubernetes: .venv/installed  ## the same, and those that take hours
+	ONCEPROOF_NIGHTLY=1 .venv/bin/pytest tests/kubernetes -n 0 -rs $(ONLY)
 
 lint: .venv/installed  ## the part of the tests that reads the code instead of running it
 	.venv/bin/pytest tests/tidy

@@ -52,7 +52,7 @@ class Changed(Record, frozen=True, kw_only=True, tag="changed"):
     kind: str
     name: str
     what: str  # "cordoned", for people
-    undo: dict[str, Any]  # a JSON merge patch; {}: no API can undo it
+    undo: dict[str, Any]  # a JSON merge patch, or where the undoing stands; {}: no API can undo it
     by_hand: str = ""  # then this command does
     at_ns: int
 

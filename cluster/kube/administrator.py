@@ -19,14 +19,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from cluster.kube.changes import Changes, is_node_ready
 from cluster.kube.channels import execute
 from cluster.kube.gateway import MERGE_PATCH, ApiError, Gateway
 from cluster.kube.kinds import Manifest
-from cluster.kube.pods import CONTAINER, HARNESS, Pods, is_replica, replica_of
+from cluster.kube.pods import HARNESS, Pods, container_of, is_replica, replica_of
 from cluster.kube.rungs import FIND_FIRST, told
+from cluster.kube.theirs import is_settled
 from cluster.kube.watch import status_of
 from cluster.place import Replica
 from results.errors import ClusterError, ConfigError
@@ -119,7 +119,7 @@ class PodAdministrator:
         self.place.starves(replica)
         count = limit // STARVE_BYTES + 4
         answer = await execute(
-            self.gateway, pod["metadata"]["name"], CONTAINER,
+            self.gateway, pod["metadata"]["name"], container_of(pod),
             ("sh", "-c", STARVE, "starve", str(count), str(STARVE_BYTES)),
             timeout_seconds=STARVE_SECONDS,
         )  # fmt: skip
@@ -151,7 +151,7 @@ class PodAdministrator:
             for pod in self.place.watch.now.values()
             if is_replica(pod["metadata"])
             and node_of(pod) == node
-            and "running" in status_of(pod, CONTAINER).get("state", {})
+            and "running" in status_of(pod, container_of(pod)).get("state", {})
         ]
 
     async def cordon(self, node: str) -> None:
@@ -257,18 +257,9 @@ def is_web(pod: Manifest) -> bool:
     return replica_of(pod).role == "web"
 
 
-def is_settled(deployment: Manifest) -> bool:
-    """Whether all of a Deployment's pods are of its newest template, ready, and no more."""
-    status: dict[str, Any] = deployment.get("status", {})
-    seen = status.get("observedGeneration") == deployment["metadata"]["generation"]
-    wanted = deployment["spec"]["replicas"]
-    counts = {status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")}
-    return seen and counts == {wanted}
-
-
 def memory_limit(pod: Manifest) -> int | None:
     """The memory limit of a pod's container in bytes."""
-    (spec,) = [one for one in pod["spec"]["containers"] if one["name"] == CONTAINER]
+    (spec,) = [one for one in pod["spec"]["containers"] if one["name"] == container_of(pod)]
     text = str(spec.get("resources", {}).get("limits", {}).get("memory", ""))
     number = text.rstrip("kKMGi")
     unit = UNITS.get(text[len(number) :])

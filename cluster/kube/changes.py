@@ -13,6 +13,7 @@ import time
 from cluster.journal import Journal, JournalRecord
 from cluster.kube.gateway import MERGE_PATCH, ApiError, Gateway
 from cluster.kube.kinds import Manifest
+from cluster.kube.theirs import REDIRECTED, give_back
 from results.errors import OnceproofError
 from results.footprint import Changed, Restored
 
@@ -62,6 +63,9 @@ class Changes:
 
 async def undo(gateway: Gateway, change: Changed) -> None:
     """Apply the patch; an object that has gone needs none."""
+    if change.what == REDIRECTED:  # what stood there is no journal's affair
+        await give_back(gateway, change.name)
+        return
     try:
         await gateway.patch(change.kind, change.name, change.undo, content_type=MERGE_PATCH)
     except ApiError as error:

@@ -21,6 +21,7 @@ from results.errors import ClusterError, ConfigError, OnceproofError
 from results.footprint import Deployed, Undeployed
 
 REMOVE_SECONDS = 90.0
+RUNNER = "onceproof.dev/role=runner"
 NAMESPACE_SECONDS = 120.0
 POLL_SECONDS = 0.2
 
@@ -32,6 +33,7 @@ class Installation:
     gateway: Gateway
     run: str
     journal: Journal
+    alone: bool = True  # no other run in its namespace
     made_namespace: bool = field(default=False, init=False)
 
     async def claim(self) -> None:
@@ -56,7 +58,8 @@ class Installation:
                 }  # fmt: skip
                 label(made["metadata"], self.run)  # only that one is deleted again
                 await self.gateway.create(made)
-            await self._lease()
+            if self.alone:
+                await self._lease()
         except BaseException:
             with contextlib.suppress(OnceproofError):  # then the journal says that `heal` must
                 await self.remove()
@@ -116,6 +119,7 @@ async def remove_run(gateway: Gateway, run: str, *, made_namespace: bool) -> lis
     Looks until nothing is left: a controller makes a pod in the last moment, a call that was cut
     makes an object late. Pods are not given time to drain: nothing of theirs is needed any more.
     """
+    await end_runner(gateway, run)
     removed: dict[str, str] = {}  # uid -> what it was
 
     async def nothing_left() -> bool:
@@ -137,6 +141,19 @@ async def remove_run(gateway: Gateway, run: str, *, made_namespace: bool) -> lis
     if made_namespace and await remove_namespace(gateway, run):
         names.append(f"Namespace {gateway.namespace}")
     return names
+
+
+async def end_runner(gateway: Gateway, run: str) -> None:
+    """A runner in the cluster cleans up after itself, as long as it may: it goes first."""
+
+    async def gone() -> bool:
+        pods, _ = await gateway.list("Pod", f"{RUN}={run},{RUNNER}")
+        for metadata in (pod["metadata"] for pod in pods):
+            if "deletionTimestamp" not in metadata:
+                await gateway.delete("Pod", metadata["name"], uid=metadata["uid"])
+        return not pods
+
+    await wait_until(gone, REMOVE_SECONDS, f"The runner of {run}")
 
 
 async def remove_namespace(gateway: Gateway, run: str) -> bool:

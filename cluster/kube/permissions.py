@@ -142,7 +142,7 @@ def refusal(namespace: str, lacking: Iterable[Permission], scenario: str, *, the
 
 
 def roles(
-    faults: Collection[str], namespace: str, *, make_namespace: bool = False
+    faults: Collection[str], namespace: str, *, make_namespace: bool = False, name: str = NAME
 ) -> list[Manifest]:
     """The smallest Role, its account and its binding.
 
@@ -151,15 +151,15 @@ def roles(
     no namespace: what a fault needs of them is a ClusterRole of its own.
     """
     wanted = needed(faults, make_namespace=make_namespace)
-    account = {"name": NAME, "namespace": "default" if make_namespace else namespace}
+    account = {"name": name, "namespace": "default" if make_namespace else namespace}
     objects: list[Manifest] = [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": dict(account)}
     ]
     if make_namespace:
-        return objects + bound(wanted, NAME, account, everywhere=True)
-    objects += bound([one for one in wanted if not one.everywhere], NAME, account)
+        return objects + bound(wanted, name, account, everywhere=True)
+    objects += bound([one for one in wanted if not one.everywhere], name, account)
     if nodes := [one for one in wanted if one.everywhere]:
-        objects += bound(nodes, f"{NAME}-nodes", account, everywhere=True)
+        objects += bound(nodes, f"{name}-nodes", account, everywhere=True)
     return objects
 
 

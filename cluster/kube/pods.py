@@ -27,6 +27,7 @@ from results.errors import ClusterError
 ROLE = "onceproof.dev/role"
 HARNESS = "onceproof.dev/harness"
 CONTAINER = "app"
+THEIR_CONTAINER = "onceproof.dev/container"  # of a pod that is not ours, as we see it
 LATE_SECONDS = 4.0  # from the kill to the end as the kubelet tells it, in whole seconds
 STOP_SECONDS = 90.0
 
@@ -48,7 +49,9 @@ class Pods:
 
     async def replicas(self) -> Sequence[Replica]:
         """All pods that have a container, as the API server last told."""
-        return [replica_of(pod) for pod in self.watch.now.values() if status_of(pod, CONTAINER)]
+        return [
+            replica_of(pod) for pod in self.watch.now.values() if status_of(pod, container_of(pod))
+        ]
 
     async def crash(self, replica: Replica) -> None:
         """SIGKILL this container's process; ClusterError when it is not the current one."""
@@ -57,13 +60,13 @@ class Pods:
             raise ClusterError("crash: unavailable: no way was proved to work")
         self._struck[replica.identity] = time.time()
         self.leaves(replica)
-        await self.rung.kill(self.gateway, pod, CONTAINER)
+        await self.rung.kill(self.gateway, pod, container_of(pod))
 
     async def freeze(self, replica: Replica) -> None:
         """SIGSTOP this container's process."""
         pod = self.current(replica)
         try:
-            await send_signal(self.gateway, pod["metadata"]["name"], CONTAINER, "STOP")
+            await send_signal(self.gateway, pod["metadata"]["name"], container_of(pod), "STOP")
         except ClusterError as error:
             raise ClusterError(f"freeze: unavailable: {error}") from None
 
@@ -71,16 +74,16 @@ class Pods:
         """SIGCONT; harmless when it was not frozen or has ended since."""
         pod = self._now(replica)
         if pod is not None and replica_of(pod).identity == replica.identity:
-            if "running" not in status_of(pod, CONTAINER).get("state", {}):
+            if "running" not in status_of(pod, container_of(pod)).get("state", {}):
                 return
-            await send_signal(self.gateway, pod["metadata"]["name"], CONTAINER, "CONT")
+            await send_signal(self.gateway, pod["metadata"]["name"], container_of(pod), "CONT")
 
     async def process_state(self, replica: Replica) -> str:
         """The kernel's word for this container's process: `stopped`, another, or `gone`."""
         pod = self._now(replica)
         if pod is None or replica_of(pod).identity != replica.identity:
             return GONE
-        return await state_of_first(self.gateway, pod["metadata"]["name"], CONTAINER)
+        return await state_of_first(self.gateway, pod["metadata"]["name"], container_of(pod))
 
     async def stop(self, replica: Replica) -> None:
         """Delete the pod, as a rollout does, and wait for its end."""
@@ -172,7 +175,7 @@ class Pods:
             for pod in pods.values():
                 if replica_name(pod) != replica.name:
                     continue
-                for end in terminations(pod, CONTAINER):
+                for end in terminations(pod, container_of(pod)):
                     if f"container:{end.get('containerID', '')}" == replica.identity:
                         return pod, end
         return None
@@ -221,6 +224,11 @@ def is_replica(metadata: dict[str, Any]) -> bool:
     return ROLE in labels and HARNESS not in labels
 
 
+def container_of(pod: Manifest) -> str:
+    """The container that is the replica; the others are its sidecars."""
+    return str(pod["metadata"].get("annotations", {}).get(THEIR_CONTAINER, CONTAINER))
+
+
 def replica_name(pod: Manifest) -> str:
     """What a pod's replica is called: its role, and the last part of the pod's name."""
     role = pod["metadata"].get("labels", {}).get(ROLE, "")
@@ -229,7 +237,7 @@ def replica_name(pod: Manifest) -> str:
 
 def replica_of(pod: Manifest) -> Replica:
     """A pod as the rest of the harness sees it."""
-    status = status_of(pod, CONTAINER)
+    status = status_of(pod, container_of(pod))
     running = "running" in status.get("state", {})
     return Replica(
         name=replica_name(pod),

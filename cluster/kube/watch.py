@@ -25,15 +25,21 @@ HOPELESS = (
     "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName",
     "CreateContainerConfigError", "CreateContainerError", "RunContainerError",
 )  # fmt: skip
+PASSING = "failed to sync"  # a kubelet that has not fetched a Secret or a ConfigMap yet: it will
 log = logging.getLogger(__name__)
 _Found = TypeVar("_Found")
 OnPod = Callable[[Manifest, bool], None]  # a pod, and whether it has gone
+See = Callable[[Manifest], Manifest | None]  # a pod as we see it; None: not ours to look at
 
 
 class PodWatch:
-    """All pods of one selector in one namespace."""
+    """All pods of one selector in one namespace; of those, the ones that `see` lets through."""
 
-    def __init__(self, gateway: Gateway, selector: str, on_pod: OnPod | None = None) -> None:
+    def __init__(
+        self, gateway: Gateway, selector: str, on_pod: OnPod | None = None,
+        see: See = lambda pod: pod,
+    ) -> None:  # fmt: skip
+        self._see = see
         self.now: dict[str, Manifest] = {}  # by name
         self.gone: dict[str, Manifest] = {}  # by name, as they last were
         self.seen_ns = 0  # when the last word of the API server came
@@ -84,7 +90,10 @@ class PodWatch:
                 async for event in self._gateway.watch("Pod", self._selector, version):
                     version = event["object"]["metadata"]["resourceVersion"]
                     pause_seconds = AGAIN_SECONDS
-                    await self._take(event["type"], event["object"])
+                    if event["type"] == "BOOKMARK":
+                        self.seen_ns = time.monotonic_ns()
+                    elif (pod := self._see(event["object"])) is not None:
+                        await self._take(event["type"], pod)
                 await asyncio.sleep(AGAIN_SECONDS)  # some proxies end every watch at once
             except ClusterError as error:
                 log.info("watch: %s", error)
@@ -93,7 +102,8 @@ class PodWatch:
                 pause_seconds = min(AGAIN_MAX_SECONDS, pause_seconds * 2)
 
     async def _relist(self) -> str:
-        pods, self._version = await self._gateway.list("Pod", self._selector)
+        found, self._version = await self._gateway.list("Pod", self._selector)
+        pods = [pod for one in found if (pod := self._see(one)) is not None]
         listed = {pod["metadata"]["name"]: pod for pod in pods}
         for name in self.now.keys() - listed.keys():
             await self._take("DELETED", self.now[name])
@@ -103,8 +113,6 @@ class PodWatch:
 
     async def _take(self, what: str, pod: Manifest) -> None:
         self.seen_ns = time.monotonic_ns()
-        if what == "BOOKMARK":
-            return
         name = pod["metadata"]["name"]
         if what == "DELETED":
             self.now.pop(name, None)
@@ -141,6 +149,8 @@ def stuck(pod: Manifest) -> str:
     """Why a pod will not start without help, in the kubelet's words; "" if nothing is known."""
     for status in pod.get("status", {}).get("containerStatuses", ()):
         waiting = status.get("state", {}).get("waiting", {})
+        if PASSING in waiting.get("message", ""):
+            continue
         if waiting.get("reason") in HOPELESS:
             return f"{waiting['reason']}: {waiting.get('message', '')[:300]}"
     for one in pod.get("status", {}).get("conditions", ()):

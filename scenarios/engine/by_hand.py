@@ -54,6 +54,11 @@ async def up(
 ) -> int:
     """Deploy, and say how to reach it."""
     config = load_config(find_config(config_path))
+    if config.kubernetes is not None:
+        raise ConfigError(
+            f"The Deployment {config.kubernetes.deployment} that onceproof.toml names stands "
+            "already: `up` deploys what is not there. `onceproof run` judges it."
+        )
     plan = RunPlan(
         name="by hand", scenario=Scenario(title="By hand", replicas=replicas), config=config,
         strategy=pick_strategy(config, strategy), provider="honours", seed=0, runs=runs,

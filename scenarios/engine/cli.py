@@ -19,7 +19,9 @@ from scenarios.engine.options import (
     DATABASE,
     DATABASE_VARIABLE,
     IMAGE,
+    IN_CLUSTER,
     JSON,
+    LABEL,
     NAMESPACE,
     NODE_DOWN,
     NODE_UP,
@@ -99,11 +101,13 @@ def list_all(config: Path | None, as_json: bool) -> int:
 @NODE_DOWN
 @NODE_UP
 @WORKERS
+@IN_CLUSTER
+@LABEL
 def run(
     scenario: str, strategy: str | None, provider: str, database_url: str | None,
     config: Path | None, seed: int | None, runs: Path | None, as_json: bool, search: bool,
     slos: tuple[str, ...], place: str, kube_context: str | None, namespace: str, image: str,
-    workers: int, node_down: str, node_up: str,
+    workers: int, node_down: str, node_up: str, in_cluster: bool, label: str,
 ) -> int:  # fmt: skip
     """Run SCENARIO (a name from `onceproof list`, or the path of a file of yours) and judge it.
 
@@ -118,17 +122,17 @@ def run(
     from scenarios.engine.show import run_and_show
 
     cluster = None
-    if place == "kubernetes":
+    if place == "kubernetes" or in_cluster:
         cluster = ClusterTarget(
             context=kube_context, namespace=namespace, image=image, workers=workers,
-            node_down=node_down, node_up=node_up,
+            node_down=node_down, node_up=node_up, run=label,
         )  # fmt: skip
 
     return interruptible(
         run_and_show(
             scenario, strategy, provider, config, chosen(seed), runs_root(runs),
             as_json=as_json, search=search, database_url=database_url,
-            slos=slos, cluster=cluster,
+            slos=slos, cluster=cluster, in_cluster=in_cluster,
         )
     )  # fmt: skip
 

@@ -47,7 +47,8 @@ def preflight(
         context=kube_context, namespace=namespace, image=image, workers=workers
     )  # fmt: skip
     plan = planned(scenario, config, runs_root(None), target)
-    return interruptible(preflight_and_show(plan, target, database_url, as_json=as_json))
+    assert plan.cluster is not None
+    return interruptible(preflight_and_show(plan, plan.cluster, database_url, as_json=as_json))
 
 
 @click.command()

@@ -45,7 +45,7 @@ class ServiceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     settings: str | None = None  # template of a settings file; {settings} is the path of the file
     schema: tuple[str, ...] = ()  # run once against a fresh database
     seed: str | None = None  # SQL for each order before it is announced; {order_id}, {shop}
-    roles: dict[str, tuple[str, ...]]  # "web" answers webhooks; others work behind it
+    roles: dict[str, tuple[str, ...]] = {}  # "web" answers webhooks; others work behind it
 
 
 class LedgerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,12 +60,22 @@ class LedgerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     counts: dict[str, str] = {}  # how often an order took effect, by each book of the service's own
 
 
+class KubernetesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The Deployment that is judged where it runs, instead of one that the run brings along."""
+
+    deployment: str
+    url: str  # where its webhooks are answered, as seen from a pod of its namespace
+    container: str = ""  # "": its only one
+    namespace: str = ""  # "": that of --namespace
+
+
 class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What stands in an onceproof.toml."""
 
     service: ServiceTable
     strategies: dict[str, str] = {}
     ledger: LedgerTable
+    kubernetes: KubernetesTable | None = None
 
 
 class ServiceConfig(Described, frozen=True, kw_only=True):
@@ -164,7 +174,7 @@ def load_config(path: Path) -> ServiceConfig:
         raise ConfigError(f"{path}: {error}. It must be a TOML file.") from None
     except msgspec.ValidationError as error:
         raise ConfigError(explain(path, text, str(error))) from None
-    if not described.service.roles.get("web"):
+    if not described.service.roles.get("web") and described.kubernetes is None:
         line = line_of(text, "service.roles", "web")
         raise ConfigError(
             f'{path}: line {line}: service.roles.web: expected a command, as in web = ["node", '
@@ -173,5 +183,5 @@ def load_config(path: Path) -> ServiceConfig:
     check_values(path, text, msgspec.structs.asdict(described.service))
     return ServiceConfig(
         service=described.service, strategies=described.strategies, ledger=described.ledger,
-        folder=path.resolve().parent,
+        kubernetes=described.kubernetes, folder=path.resolve().parent,
     )  # fmt: skip

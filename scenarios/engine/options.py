@@ -78,6 +78,11 @@ NODE_UP = click.option(
     "--node-up", default="", metavar="COMMAND",
     help="Brings it back: {node} stands for its name.",
 )  # fmt: skip
+IN_CLUSTER = click.option(
+    "--in-cluster", is_flag=True,
+    help="The runner itself is a Job of the cluster; its folder comes back here.",
+)  # fmt: skip
+LABEL = click.option("--label", default="", hidden=True)  # of a runner that is such a Job
 WORKERS = click.option(
     "--workers", type=click.IntRange(1, 50), default=1, show_default=True,
     help="Sending pods; more than one have a master.",

@@ -5,6 +5,7 @@ The manifest is written before anything starts, with status `running`: a run tha
 """
 
 import asyncio
+import dataclasses
 import os
 import platform
 import random
@@ -40,6 +41,7 @@ from scenarios.engine.scenario import (
     Scenario,
 )
 
+NAMESPACE = "onceproof"  # where nobody asks for another
 NOT_IN_CLUSTERS = {"clock-skew", "power-loss"}
 
 
@@ -53,6 +55,7 @@ class ClusterTarget:
     workers: int = 1  # sending pods; more than one have a master
     node_down: str = ""  # commands of the user's; {node} stands for a node's name
     node_up: str = ""
+    run: str = ""  # the label of all that is deployed; "": drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,13 @@ class RunPlan:
     def random(self, purpose: str) -> random.Random:
         """A generator of its own for each purpose, all of them from the printed seed."""
         return random.Random(f"{self.seed}:{purpose}")
+
+
+def placed(target: ClusterTarget, config: ServiceConfig) -> ClusterTarget:
+    """The target in the namespace that onceproof.toml names, unless another one was asked for."""
+    if config.kubernetes and config.kubernetes.namespace and target.namespace == NAMESPACE:
+        return dataclasses.replace(target, namespace=config.kubernetes.namespace)
+    return target
 
 
 def moment(fault: Fault) -> CrashPoint:
@@ -113,6 +123,11 @@ def refuse_impossible(plan: RunPlan) -> None:
         raise ConfigError("--search holds one replica while another goes on: it needs two.")
     kinds = {fault.kind for fault in plan.scenario.faults}
     if plan.cluster is not None:
+        if plan.config.kubernetes and traffic.rotate_after:
+            raise ConfigError(
+                f"The scenario {plan.name} changes the secret of the service, and of a Deployment "
+                "of yours nothing but the database's URL is changed. Run another scenario."
+            )
         if missing := kinds & NOT_IN_CLUSTERS:
             raise ClusterError(f"{', '.join(sorted(missing))}: unavailable on Kubernetes.")
         if "node-down" in kinds and not (plan.cluster.node_down and plan.cluster.node_up):
@@ -121,9 +136,15 @@ def refuse_impossible(plan: RunPlan) -> None:
                 "its name: --node-down COMMAND --node-up COMMAND."
             )
         return
+    if not service.roles.get("web"):
+        raise ConfigError(
+            "onceproof.toml: service.roles.web: on processes the service is started by a command, "
+            'as in web = ["node", "server.js"]. Or run it where it is: --on kubernetes.'
+        )
     if missing := kinds & ONLY_IN_CLUSTERS:
-        raise ClusterError(
-            f"{', '.join(sorted(missing))}: only on Kubernetes (`onceproof run --on kubernetes`)."
+        raise ConfigError(
+            f"{', '.join(sorted(missing))}: only on Kubernetes, for no process of one machine has "
+            f"it: `onceproof run {plan.name} --on kubernetes`."
         )
     for kind in kinds & faults.NEEDS.keys():
         there, detail = faults.NEEDS[kind]()

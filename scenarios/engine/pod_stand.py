@@ -30,8 +30,9 @@ from cluster.kube.kinds import Manifest
 from cluster.kube.mirror import Mirror
 from cluster.kube.part import PodPart, PodPostgres
 from cluster.kube.permissions import require_permitted
-from cluster.kube.pods import CONTAINER, ROLE, Pods, is_replica, replica_name
+from cluster.kube.pods import ROLE, Pods, container_of, is_replica, replica_name
 from cluster.kube.rungs import prove
+from cluster.kube.theirs import Theirs
 from cluster.kube.tunnel import Tunnel
 from cluster.kube.watch import PodWatch, is_ready, stuck
 from cluster.ledgers import LedgerReader
@@ -42,6 +43,14 @@ from results.errors import ClusterError, OnceproofError
 from results.run_folder import RunFolder
 from scenarios.engine.plan import ClusterTarget, RunPlan, note
 from scenarios.engine.pod_swarm import PodSwarm
+from scenarios.engine.pod_theirs import (
+    find_theirs,
+    hand_back,
+    harness_alone,
+    note_provider,
+    take_over,
+    template_of,
+)
 from scenarios.engine.stand import RunningSwarm, Stand, Watch, apply_schema, drawn_secrets
 
 PORTS = {"postgres": 5432, "wire": 7000, "witness": 8080}
@@ -100,21 +109,24 @@ async def standing_in_cluster(
     """All of it as pods of one namespace."""
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(folder.journal))
-        values = drawn_values(plan)
-        logs = ChildLogs(folder.logs, tuple(values.values()))
-        stack.callback(logs.blot)
         gateway = await Gateway.connect(target.context, target.namespace)
         await stack.enter_async_context(gateway)
         await require_permitted(gateway, {one.kind for one in plan.scenario.faults}, plan.name)
+        theirs = await find_theirs(plan.config, gateway)
+        values = drawn_values(plan, theirs)
+        logs = ChildLogs(folder.logs, tuple(values.values()))
+        stack.callback(logs.blot)
         watch(f"claiming namespace {target.namespace} of {gateway.access.context}")
-        installation = Installation(gateway, secrets.token_hex(6), journal)
+        installation = Installation(gateway, target.run or secrets.token_hex(6), journal)
         await installation.claim()
         stack.push_async_callback(removed, installation, watch)
+        changes = Changes(gateway, journal)
+        stack.push_async_callback(changes.restore_all)
         naming = Naming()
         harness_objects, service = manifests_of(plan, target, installation.run)
         watch("deploying Postgres, wire and witness")
         await installation.apply([*settings(plan, installation, values), *harness_objects])
-        harness = await harness_up(stack, installation, naming, values["postgres-password"])
+        harness = await harness_up(stack, installation, naming, values["postgres-password"], theirs)
         dsn, ports = harness.postgres.dsn, harness.ports
         await apply_schema(plan.config, dsn, journal, logs)
         clock = harness.clock
@@ -126,11 +138,11 @@ async def standing_in_cluster(
         telling = asyncio.create_task(naming.tell(wire))
         stack.callback(telling.cancel)
         copies = await copied(stack, harness, folder)
-        watch(f"deploying {plan.scenario.replicas} replicas of {plan.config.service.name}")
-        await installation.apply(service)
         place = Pods(gateway, harness.pods)
-        await replicas_ready(harness.pods, plan.scenario.replicas + relays(service))
-        await prove_crash(plan, place, service, installation.run, target, watch)
+        replicas, template = await service_up(
+            stack, plan, installation, place, service, theirs, changes, watch
+        )
+        await prove_crash(plan, place, template, installation.run, target, watch)
         ledger = LedgerReader(
             dsn, plan.config.ledger_queries(), folder.ledger, error_ns=clock.error_ns
         )
@@ -143,35 +155,50 @@ async def standing_in_cluster(
                 clock=clock,
             )  # fmt: skip
 
-        note(folder, kubernetes=await facts(place, clock), replicas=plan.scenario.replicas)
+        note(folder, kubernetes=await facts(place, clock), replicas=replicas)
+        if theirs is not None:
+            note_provider(folder, plan, theirs)
         yield Stand(
-            administrator=administered(stack, target, place, journal),
+            administrator=PodAdministrator(
+                gateway, place, changes, theirs.deployment if theirs else manifests.SERVICE,
+                target.node_down, target.node_up,
+            ),
             config=plan.config, folder=folder, journal=journal, postgres=harness.postgres, dsn=dsn,
             wire=wire, witness=harness.witness, place=place, environments=None, ledger=ledger,
             provider=WitnessClient(f"http://127.0.0.1:{ports['witness']}", values["token"]),
-            targets={"service": TARGET}, send=send, histories_late_seconds=LATE_SECONDS,
+            targets={"service": theirs.url if theirs else TARGET}, send=send,
+            histories_late_seconds=LATE_SECONDS,
             secret=values["shopify-secret"], next_secret=values["shopify-secret-next"],
         )  # fmt: skip
         await drain(wire, copies, folder)
 
 
-def administered(
-    stack: AsyncExitStack, target: ClusterTarget, place: Pods, journal: Journal
-) -> PodAdministrator:
-    """What may be done to the cluster; what a fault leaves undone is undone at the end."""
-    changes = Changes(place.gateway, journal)
-    stack.push_async_callback(changes.restore_all)
-    return PodAdministrator(
-        place.gateway, place, changes, manifests.SERVICE, target.node_down, target.node_up
-    )
+async def service_up(
+    stack: AsyncExitStack, plan: RunPlan, installation: Installation, place: Pods,
+    service: list[Manifest], theirs: Theirs | None, changes: Changes, watch: Watch,
+) -> tuple[int, Manifest]:  # fmt: skip
+    """Have all replicas ready behind the wire; how many, and the template of their pods."""
+    gateway = installation.gateway
+    if theirs is not None:
+        stack.push_async_callback(hand_back, theirs, gateway, changes, watch)
+        await take_over(theirs, gateway, changes, watch)
+        await replicas_ready(place.watch, theirs.replicas)
+        return theirs.replicas, await template_of(theirs, gateway)
+    replicas = plan.scenario.replicas
+    watch(f"deploying {replicas} replicas of {plan.config.service.name}")
+    await installation.apply(service)
+    await replicas_ready(place.watch, replicas + relays(service))
+    templates = [one["spec"]["template"] for one in service if "template" in one.get("spec", {})]
+    web = next(one for one in templates if one["metadata"]["labels"][ROLE] == "web")
+    return replicas, web
 
 
-def drawn_values(plan: RunPlan) -> dict[str, str]:
+def drawn_values(plan: RunPlan, theirs: Theirs | None = None) -> dict[str, str]:
     """The secrets of one deployment, under the names that the manifests refer to."""
     token, secret, next_secret = drawn_secrets(plan)
     return {
-        "token": token, "shopify-secret": secret, "shopify-secret-next": next_secret,
-        "postgres-password": secrets.token_hex(16),
+        "token": token, "shopify-secret": theirs.secret if theirs else secret,
+        "shopify-secret-next": next_secret, "postgres-password": secrets.token_hex(16),
     }  # fmt: skip
 
 
@@ -190,11 +217,15 @@ def settings(plan: RunPlan, installation: Installation, values: dict[str, str]) 
 
 
 async def harness_up(
-    stack: AsyncExitStack, installation: Installation, naming: Naming, password: str
-) -> Harness:
+    stack: AsyncExitStack, installation: Installation, naming: Naming, password: str,
+    theirs: Theirs | None = None,
+) -> Harness:  # fmt: skip
     """Wait for the harness's pods, and make their ports ones of this machine."""
     gateway = installation.gateway
-    pods = PodWatch(gateway, f"{manifests.RUN}={installation.run}", naming.see)
+    if theirs is None:
+        pods = PodWatch(gateway, f"{manifests.RUN}={installation.run}", naming.see)
+    else:
+        pods = PodWatch(gateway, "", naming.see, theirs.seen(installation.run))
     await stack.enter_async_context(pods)
     postgres = PodPostgres(pods, "postgres", gateway, "")
     wire_part, witness = PodPart(pods, "wire"), PodPart(pods, "witness")
@@ -232,6 +263,8 @@ def manifests_of(
     for manifest in own:
         template = manifest.get("spec", {}).get("template", {})
         (service if is_replica(template.get("metadata", {})) else harness).append(manifest)
+    if plan.config.kubernetes is not None:
+        return harness_alone(harness), []
     return harness, service
 
 
@@ -280,19 +313,13 @@ async def replicas_ready(pods: PodWatch, wanted: int) -> None:
 
 
 async def prove_crash(
-    plan: RunPlan, place: Pods, service: list[Manifest], run: str, target: ClusterTarget,
-    watch: Watch,
-) -> None:  # fmt: skip
+    plan: RunPlan, place: Pods, template: Manifest, run: str, target: ClusterTarget, watch: Watch
+) -> None:
     """Find out, before the traffic, how a container can be crashed here; only if one is to be."""
     if not any(fault.kind == "crash" for fault in plan.scenario.faults):
         return
-    web = next(
-        one["spec"]["template"]
-        for one in service
-        if one["spec"]["template"]["metadata"]["labels"][ROLE] == "web"
-    )
     place.rung = await prove(
-        place.gateway, web, CONTAINER,
+        place.gateway, template, container_of(template),
         labels={manifests.RUN: run, manifests.PART_OF: manifests.NAME},
         helper_image=target.image,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
@@ -170,7 +171,7 @@ def pods_of(plan: SwarmPlan, *, run: str, target: ClusterTarget) -> Iterator[Man
     """The swarm's objects as they ship, with what this run is to send: the master first."""
     shipped = manifests.load(manifests.FOLDER / "swarm")
     there = dataclasses.replace(plan, history=RECORDS).arguments()
-    hosts = ("--allow-host", manifests.SERVICE)
+    hosts = ("--allow-host", *(urlsplit(url).hostname or "" for url in plan.targets.values()))
     if target.workers > 1:
         for manifest in shipped:
             if manifest["metadata"]["name"] == MASTER:

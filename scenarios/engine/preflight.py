@@ -5,13 +5,16 @@ which way of crashing works can only be tried. That pod has none of the service'
 
 Limits: what an account may not see (nodes, other namespaces' pods) is told as unknown, not as
 wrong. A node tells of 50 images at most. The clocks are compared to a second; a run compares them
-finer, pod by pod. A pod that was to be crashed stays if this process is killed: it ends by itself.
+finer, pod by pod. A pod that was to be crashed stays if this process is killed: it ends by itself,
+and the next preflight in its namespace removes it.
 """
 
 import copy
 import secrets
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import yaml
@@ -24,19 +27,27 @@ from cluster.kube.gateway import ApiError, Gateway
 from cluster.kube.installation import refuse_reserved, require_chaos
 from cluster.kube.kinds import Manifest
 from cluster.kube.permissions import hint, missing, namespace_found, needed, refusal, roles
-from cluster.kube.pods import CONTAINER, ROLE
+from cluster.kube.pods import CONTAINER, ROLE, is_replica
 from cluster.kube.rungs import prove
 from results.errors import OnceproofError
 from scenarios.engine.catalog import load_scenario
 from scenarios.engine.config import find_config, load_config
 from scenarios.engine.doctor import Finding
-from scenarios.engine.plan import ClusterTarget, RunPlan, fault_name, refuse_impossible
+from scenarios.engine.plan import (
+    ClusterTarget,
+    RunPlan,
+    fault_name,
+    placed,
+    refuse_impossible,
+)
 from scenarios.engine.pod_settings import database_settings
 from scenarios.engine.pod_stand import manifests_of
+from scenarios.engine.pod_theirs import find_theirs, words
 from scenarios.engine.show import consoles, pick_strategy, say_json
 
 CLOCK_SECONDS = 5.0  # a certificate's or a token's validity suffers from more
 SACRIFICE_SECONDS = 120
+PREFLIGHT = "preflight-"  # how the label of such a pod's run begins
 
 
 def planned(
@@ -47,7 +58,7 @@ def planned(
     name, scenario = load_scenario(scenario_name)
     return RunPlan(
         name=name, scenario=scenario, config=config, strategy=pick_strategy(config, None),
-        provider="honours", seed=0, runs=runs, cluster=target,
+        provider="honours", seed=0, runs=runs, cluster=placed(target, config),
     )  # fmt: skip
 
 
@@ -92,6 +103,8 @@ async def examined(
     objects = [one for part in manifests_of(plan, target, "preflight") for one in part]
     for touched in touches(plan, objects):
         yield touched
+    if plan.config.kubernetes is not None:
+        yield await changed(plan, gateway)
     kinds = {fault.kind for fault in plan.scenario.faults}
     wanted = needed(kinds, make_namespace=not there)
     lacking = await missing(gateway, wanted)
@@ -137,6 +150,22 @@ def touches(plan: RunPlan, objects: list[Manifest]) -> Iterator[Finding]:
         if fault.kind.startswith(("db-", "witness-")):
             victims = "the run's own database or provider"
         yield "strikes", True, f"{fault_name(fault)} ×{fault.times}: {victims} each time"
+
+
+async def changed(plan: RunPlan, gateway: Gateway) -> Finding:
+    """What of the user's own would be changed, and given back."""
+    try:
+        theirs = await find_theirs(plan.config, gateway)
+    except OnceproofError as error:
+        return "changes", False, str(error)
+    assert theirs is not None
+    provider = "the witness stands in for its provider" if theirs.provider else (
+        "its provider is not the witness (http://witness:8080), so what ships is not judged"
+    )  # fmt: skip
+    return "changes", True, (
+        f"{words(theirs)}: it leads to the run's own database while the run lasts, and back: two "
+        f"rollouts of {theirs.replicas} pods. Nothing else of it; {provider}"
+    )  # fmt: skip
 
 
 def refused(plan: RunPlan) -> Finding:
@@ -199,18 +228,34 @@ async def crash(
     """Which way of crashing works, tried on a pod made for it."""
     if not there:
         return "crash", True, "not tried: the namespace is not there yet; the run tries it first"
+    if not any(one["kind"] == "Deployment" and is_replica(one["spec"]["template"]["metadata"])
+               for one in objects):  # fmt: skip
+        return "crash", True, "not tried: a pod of yours would use your database; the run tries it"
     if not allowed or not namespace_finding(there, found, target.namespace)[1]:
         return "crash", False, "not tried: see above"
     try:
+        await remove_left(gateway)
         rung = await prove(
             gateway, sacrifice(objects), CONTAINER,
             labels={manifests.PART_OF: manifests.NAME,
-                    manifests.RUN: f"preflight-{secrets.token_hex(3)}"},
+                    manifests.RUN: f"{PREFLIGHT}{secrets.token_hex(3)}"},
             helper_image=target.image,
         )  # fmt: skip
     except OnceproofError as error:
         return "crash", False, str(error)
     return "crash", True, f"by {rung.name}, proved on a pod made for it"
+
+
+async def remove_left(gateway: Gateway) -> None:
+    """Delete what a killed preflight left; the pod of one that still runs is younger."""
+    pods, _ = await gateway.list("Pod", f"{manifests.PART_OF}={manifests.NAME}")
+    ahead_seconds = await gateway.clock_ahead_seconds() or 0.0
+    for metadata in (pod["metadata"] for pod in pods):
+        if not metadata["labels"].get(manifests.RUN, "").startswith(PREFLIGHT):
+            continue
+        made = datetime.fromisoformat(metadata["creationTimestamp"]).timestamp()
+        if time.time() + ahead_seconds - made > SACRIFICE_SECONDS:
+            await gateway.delete("Pod", metadata["name"], uid=metadata["uid"], grace_seconds=0)
 
 
 def sacrifice(objects: list[Manifest]) -> Manifest:

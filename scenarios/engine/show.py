@@ -24,7 +24,8 @@ from results.timeline import Timeline, counterexamples, explain
 from results.verdict import Verdict
 from scenarios.engine.catalog import first_line, load_scenario, shipped, unknown
 from scenarios.engine.config import ServiceConfig, find_config, load_config
-from scenarios.engine.plan import ClusterTarget, RunPlan
+from scenarios.engine.in_cluster import run_in_cluster
+from scenarios.engine.plan import ClusterTarget, RunPlan, placed
 from scenarios.engine.progress import progress
 from scenarios.engine.runner import run
 from scenarios.engine.slots import slot_folders
@@ -49,12 +50,17 @@ def show_list(config_path: Path | None, *, as_json: bool) -> int:
     """Scenarios and strategies."""
     config = load_config(find_config(config_path))
     scenarios = {name: first_line(path) for name, path in shipped().items()}
+    elsewhere = [name for name in scenarios if load_scenario(name)[1].only_in_clusters]
     if as_json:
-        say_json({"scenarios": scenarios, "strategies": config.strategies})
+        say_json(
+            {"scenarios": scenarios, "strategies": config.strategies,
+             "only_on_kubernetes": elsewhere}
+        )  # fmt: skip
         return 0
     console, _ = consoles()
     for title, rows in (
-        ("Scenarios", scenarios),
+        ("Scenarios", {name: scenarios[name] for name in scenarios if name not in elsewhere}),
+        ("Only with --on kubernetes", {name: scenarios[name] for name in elsewhere}),
         (f"Strategies of {config.service.name}", config.strategies),
     ):
         table = Table(title=title, title_justify="left", box=None, show_header=False)
@@ -76,7 +82,7 @@ def pick_strategy(config: ServiceConfig, given: str | None) -> str:
 async def run_and_show(
     scenario_name: str, strategy: str | None, provider: str, config_path: Path | None, seed: int,
     runs: Path, *, as_json: bool, search: bool, database_url: str | None, slos: tuple[str, ...],
-    cluster: ClusterTarget | None = None,
+    cluster: ClusterTarget | None = None, in_cluster: bool = False,
 ) -> int:  # fmt: skip
     """Run one scenario, write its report, show its verdict."""
     config = load_config(find_config(config_path))
@@ -84,13 +90,18 @@ async def run_and_show(
     plan = RunPlan(
         name=name, scenario=scenario, config=config, strategy=pick_strategy(config, strategy),
         provider=scenario.provider or provider, seed=seed, runs=runs, search=search,
-        database_url=database_url, slos=slos, cluster=cluster,
+        database_url=database_url, slos=slos, cluster=placed(cluster, config) if cluster else None,
     )  # fmt: skip
     console, aside = consoles()
     with progress(aside, f"{name} × {plan.strategy} (seed {seed})") as watch:
-        folder, verdict = await run(plan, watch)
+        if in_cluster:
+            folder, status = await run_in_cluster(plan, scenario_name, watch)
+            verdict = judge(folder)
+        else:
+            folder, verdict = await run(plan, watch)
+            status = verdict.exit_status
     present(folder, verdict, console, as_json=as_json)
-    return verdict.exit_status
+    return status
 
 
 def present(folder: RunFolder, verdict: Verdict, console: Console, *, as_json: bool) -> None:

@@ -21,8 +21,8 @@ POINT = InTransaction("reply-lost")
 FAULTS = {"crash": Crash(at=POINT, times=1), "oom": Oom(at=POINT, times=1)}
 
 
-def main(runs: Path, step: int, when: str, kind: str) -> None:
-    """Run with one fault of this kind; `step` beyond the journal's end lets it finish."""
+def kill_at(step: int, when: str) -> None:
+    """From now on, end this process at that record of its journal."""
     append, seen = Journal.append, 0
 
     def killing(self: Journal, record: JournalRecord) -> None:
@@ -35,6 +35,11 @@ def main(runs: Path, step: int, when: str, kind: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     Journal.append = killing  # type: ignore[method-assign]
+
+
+def main(runs: Path, step: int, when: str, kind: str) -> None:
+    """Run with one fault of this kind; `step` beyond the journal's end lets it finish."""
+    kill_at(step, when)
     scenario = Scenario(
         title="One fault, and then the runner", replicas=2, faults=[FAULTS[kind]],
         traffic=Traffic(orders=60, per_second=30),

@@ -139,7 +139,25 @@ def test_list_is_json_where_a_program_reads_it() -> None:
     done = onceproof("list", "--json")
 
     assert done.returncode == 0
-    assert {"distinct_ids", "kill_reply_lost"} <= json.loads(done.stdout)["scenarios"].keys()
+    listed = json.loads(done.stdout)
+    assert {"distinct_ids", "kill_reply_lost", "ghost_pods"} <= listed["scenarios"].keys()
+    assert {"ghost_pods", "node_drained"} <= set(listed["only_on_kubernetes"])
+    assert not {"distinct_ids", "kill_reply_lost"} & set(listed["only_on_kubernetes"])
+
+
+def test_list_tells_apart_what_only_a_cluster_can_have() -> None:
+    here, there = onceproof("list").stdout.split("Only with --on kubernetes")
+
+    assert "distinct_ids" in here and "ghost_pods" not in here
+    assert "ghost_pods" in there and "distinct_ids" not in there
+
+
+def test_what_only_a_cluster_can_have_is_a_wrong_usage_on_processes(tmp_path: Path) -> None:
+    done = onceproof("run", "ghost_pods", "--runs", str(tmp_path))
+
+    assert (done.returncode, "Traceback" in done.stderr) == (254, False)
+    assert "ghost-pod: only on Kubernetes" in done.stderr
+    assert "onceproof run ghost_pods --on kubernetes" in done.stderr
 
 
 @pytest.mark.parametrize(

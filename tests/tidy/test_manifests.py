@@ -235,7 +235,9 @@ def test_only_the_wire_reaches_the_database() -> None:
     }  # fmt: skip
     assert {(target, who, port) for who, target, port in out} == arrows("ingress")
     closed = objects("NetworkPolicy")["default-deny"]["spec"]
-    assert closed["podSelector"] == {}
+    assert closed["podSelector"] == {"matchLabels": {"app.kubernetes.io/part-of": "onceproof"}}
+    for one in PODS:  # each of ours, and nobody else's
+        assert template(one)["metadata"]["labels"]["app.kubernetes.io/part-of"] == "onceproof"
     assert closed["policyTypes"] == ["Ingress", "Egress"]
     assert "ingress" not in closed
 

@@ -72,7 +72,7 @@ def test_a_fault_of_clusters_is_refused_on_processes_before_anything_starts(
         name=name, scenario=load_scenario(name)[1], config=load_config(OWN_CONFIG),
         strategy="insert_first", provider="honours", seed=1, runs=tmp_path / "runs",
     )  # fmt: skip
-    with pytest.raises(ClusterError, match=": only on Kubernetes"):
+    with pytest.raises(ConfigError, match=f": only on Kubernetes.*run {name} --on kubernetes"):
         refuse_impossible(plan)
     assert not plan.runs.exists()
 

@@ -184,6 +184,10 @@ class FakeApi:
         if request.method == "PATCH":
             body = await request.json()
             self.patched.append((request.path, body))
+            if isinstance(body, list):
+                body = patched(self.objects[path], body)
+                if body is None:
+                    return refusal(422, "the server rejected our request: a test failed")
             if "ephemeralcontainers" not in request.path:
                 await self.tell(kind, body)
             return web.json_response(body)
@@ -246,6 +250,30 @@ class FakeApi:
             await self.port_of_pod(socket)
         await socket.close()
         return socket
+
+
+def patched(manifest: Manifest, operations: list[dict[str, Any]]) -> Manifest | None:
+    """A copy with the operations of a JSON patch applied; None where a test fails."""
+    whole: Any = json.loads(json.dumps(manifest))
+    for one in operations:
+        *way, last = [
+            part.replace("~1", "/").replace("~0", "~") for part in one["path"].split("/")[1:]
+        ]
+        at = whole
+        for part in way:
+            at = at[int(part)] if isinstance(at, list) else at[part]
+        key: Any = int(last) if isinstance(at, list) else last
+        if one["op"] == "test":
+            if at[key] != one["value"]:
+                return None
+        elif one["op"] == "remove":
+            del at[key]
+        elif one["op"] == "add" and isinstance(at, list):
+            at.insert(key, one["value"])
+        else:
+            at[key] = one["value"]
+    result: Manifest = whole
+    return result
 
 
 def chosen(request: web.Request, path: str, manifest: Manifest) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.kube import gateway as gateway_module
 from cluster.kube.gateway import Gateway
-from cluster.kube.watch import PodWatch
+from cluster.kube.watch import PodWatch, stuck
 from results.errors import ClusterError
 from tests.cluster.kube.conftest import Pod
 from tests.cluster.kube.fake_api import FakeApi
@@ -135,3 +135,13 @@ async def test_a_watch_that_ended_for_good_is_not_waited_for(
         await api.drop("Pod", "a")
         with pytest.raises(ClusterError, match="a bug"):
             await asyncio.wait_for(waiting, 5.0)
+
+
+def test_a_kubelet_that_is_late_is_waited_for_and_one_that_lacks_something_is_not() -> None:
+    def waiting(message: str) -> dict[str, Any]:
+        state = {"waiting": {"reason": "CreateContainerConfigError", "message": message}}
+        return {"status": {"containerStatuses": [{"name": "app", "state": state}]}}
+
+    late = "failed to sync configmap cache: timed out waiting for the condition"
+    assert stuck(waiting(late)) == ""
+    assert "not found" in stuck(waiting('secret "onceproof" not found'))

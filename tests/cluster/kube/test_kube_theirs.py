@@ -1,0 +1,170 @@
+"""A Deployment of the user's, read and redirected and given back, on a played API server."""
+
+import base64
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from cluster.journal import Journal, read_journal
+from cluster.kube.changes import Changes, left_changed
+from cluster.kube.gateway import Gateway
+from cluster.kube.kinds import path_of
+from cluster.kube.theirs import BEFORE, OURS, REDIRECTED, UNDO, Theirs, find, give_back, redirect
+from results.errors import ConfigError
+from tests.cluster.kube.fake_api import NAMESPACE, FakeApi
+
+PASSWORD = "hunter2"
+PLAIN = [{"name": "A", "value": "1"}, {"name": "DSN", "value": f"postgresql://u:{PASSWORD}@db/x"},
+         {"name": "KEY", "value": "signs"}]  # fmt: skip
+REFERRED = [{"name": "DSN", "valueFrom": {"secretKeyRef": {"name": "theirs", "key": "url"}}},
+            {"name": "KEY", "valueFrom": {"configMapKeyRef": {"name": "plain", "key": "key"}}},
+            {"name": "SHIP", "value": "http://witness:8080/shipments"}]  # fmt: skip
+WHOLE = [{"secretRef": {"name": "theirs"}, "prefix": "MY_"}]
+
+
+def put(api: FakeApi, env: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """The Deployment and what its variables refer to; the Deployment as it stands."""
+    held = {
+        key: base64.b64encode(value.encode()).decode()
+        for key, value in {"url": f"postgresql://u:{PASSWORD}@db/x", "key": "signs"}.items()
+    }
+    api.put("Secret", {"kind": "Secret", "metadata": {"name": "theirs"}, "data": held})
+    api.put("ConfigMap", {"metadata": {"name": "plain"}, "data": {"key": "signs"}})
+    container = {"name": "web", **({"env": env} if env else {}), **more}
+    return api.put("Deployment", {
+        "kind": "Deployment", "metadata": {"name": "shop"},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "shop"}},
+                 "template": {"metadata": {"labels": {"app": "shop"}},
+                              "spec": {"containers": [{"name": "sidecar"}, container]}}},
+    })  # fmt: skip
+
+
+async def found(gateway: Gateway, database: str = "DSN", secret: str = "KEY") -> Theirs:
+    return await find(
+        gateway, "shop", container="web", url="http://shop", database_from=database,
+        secret_from=secret, provider_from="SHIP",
+    )  # fmt: skip
+
+
+def now(api: FakeApi) -> dict[str, Any]:
+    one = copy.deepcopy(api.objects[path_of("Deployment", NAMESPACE, "shop")])
+    one["metadata"].pop("resourceVersion")
+    if not one["metadata"].get("annotations", True):
+        del one["metadata"]["annotations"]  # as a server does
+    return one
+
+
+@pytest.mark.parametrize(
+    ("env", "more", "names"),
+    [
+        (PLAIN, {}, ("DSN", "KEY")),
+        (REFERRED, {}, ("DSN", "KEY")),
+        ([{"name": "KEY", "value": "signs"}], {"envFrom": WHOLE}, ("MY_url", "KEY")),
+        ([], {"envFrom": WHOLE}, ("MY_url", "MY_key")),
+    ],
+    ids=["by value", "by reference", "from a whole Secret", "nothing by name"],
+)
+async def test_one_variable_leads_to_our_database_and_back(
+    api: FakeApi, gateway: Gateway, journal: Journal, env: list[dict[str, Any]],
+    more: dict[str, Any], names: tuple[str, str],
+) -> None:  # fmt: skip
+    put(api, env, **more)
+    before = now(api)
+    theirs = await found(gateway, *names)
+    assert theirs.secret == "signs"
+    assert bool(theirs.provider) == (env is REFERRED)
+    changes = Changes(gateway, journal)
+
+    changes.intend("Deployment", "shop", REDIRECTED, undo=UNDO)
+    await redirect(gateway, theirs)
+
+    container = now(api)["spec"]["template"]["spec"]["containers"][1]
+    assert {"name": names[0], "valueFrom": OURS} in container["env"]
+    others = [one for one in container["env"] if one["name"] != names[0]]
+    assert others == [one for one in env if one["name"] != names[0]]
+    with pytest.raises(ConfigError, match="onceproof heal"):
+        await found(gateway, *names)  # no second run takes it
+    assert PASSWORD not in journal.path.read_text()
+    (left,) = left_changed(read_journal(journal.path))
+    assert left.of == ("Deployment", "shop", REDIRECTED)
+
+    await changes.restore_all()
+    await give_back(gateway, "shop")  # a second time does no harm
+
+    after = now(api)
+    assert after["spec"]["template"]["spec"]["containers"][1].get("env", []) == env
+    for one in (before, after):
+        one["spec"]["template"]["spec"]["containers"][1].pop("env", None)
+    assert after == before
+    assert left_changed(read_journal(journal.path)) == []
+
+
+async def test_what_somebody_else_has_set_since_stays(api: FakeApi, gateway: Gateway) -> None:
+    put(api, PLAIN)
+    await redirect(gateway, await found(gateway))
+    changed = api.objects[path_of("Deployment", NAMESPACE, "shop")]
+    changed["spec"]["template"]["spec"]["containers"][1]["env"][1] = {"name": "DSN", "value": "x"}
+
+    await give_back(gateway, "shop")
+
+    env = now(api)["spec"]["template"]["spec"]["containers"][1]["env"]
+    assert env[1] == {"name": "DSN", "value": "x"}
+    assert BEFORE not in json.dumps(now(api))
+
+
+async def test_a_change_in_between_is_not_overwritten(api: FakeApi, gateway: Gateway) -> None:
+    put(api, PLAIN)
+    theirs = await found(gateway)
+    api.moody("PATCH", "/shop", 422)
+
+    await redirect(gateway, theirs)
+
+    assert api.asked("PATCH", "/shop") == 2
+    assert api.asked("GET", "/shop") == 3  # read anew before the second one
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda one: one["metadata"].update(name="other"), "is not there"),
+        (lambda one: one["spec"]["selector"].update(matchExpressions=[{}]), "matchExpressions"),
+        (lambda one: one["spec"]["template"]["spec"]["containers"][1].update(name="x"),
+         "the containers sidecar, x"),
+        (lambda one: one["spec"]["template"]["spec"]["containers"][1]["env"].pop(1),
+         "no variable DSN"),
+        (lambda one: one["spec"]["template"]["spec"]["containers"][1]["env"].pop(2),
+         "no variable KEY"),
+    ],
+)  # fmt: skip
+async def test_an_unfit_one_is_refused_before_anything_is_changed(
+    api: FakeApi, gateway: Gateway, change: Any, words: str
+) -> None:
+    one = put(api, copy.deepcopy(PLAIN))
+    api.objects.clear()
+    change(one)
+    api.put("Deployment", one)
+
+    with pytest.raises(ConfigError, match=words):
+        await found(gateway)
+    assert not api.patched
+
+
+def test_pods_are_seen_with_our_marks_and_others_not_at_all() -> None:
+    theirs = Theirs(
+        deployment="shop", container="web", variable="DSN", url="http://shop", replicas=2,
+        selector={"app": "shop"}, secret="signs", provider="",
+    )  # fmt: skip
+    see = theirs.seen("r1")
+    pod = {"metadata": {"name": "shop-1-a", "labels": {"app": "shop", "x": "y"}}, "spec": {}}
+
+    seen = see(pod)
+
+    assert seen is not None
+    assert seen["metadata"]["labels"]["onceproof.dev/role"] == "web"
+    assert seen["metadata"]["annotations"] == {"onceproof.dev/container": "web"}
+    assert "onceproof.dev/role" not in pod["metadata"]["labels"]  # type: ignore[operator]
+    assert see({"metadata": {"name": "b", "labels": {"app": "other"}}}) is None
+    ours = {"metadata": {"name": "wire-1", "labels": {"onceproof.dev/run": "r1"}}}
+    assert see(ours) is ours
