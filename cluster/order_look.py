@@ -22,8 +22,8 @@ NUMBERS = ("int8[]", "int4[]", "numeric[]")
 STATEMENT = "SELECT {parts}"
 PART = (
     "(SELECT coalesce(json_agg(row_to_json(looked)), '[]'::json) FROM"
-    " (SELECT * FROM ({sql}) AS ledger WHERE ledger.order_id = ANY($1)) AS looked)"
-    " AS {name}"
+    " (SELECT * FROM ({sql}) AS ledger WHERE ledger.order_id = ANY(${number})) AS looked)"
+    ' AS "{name}"'
 )
 
 
@@ -34,7 +34,7 @@ class OrderLook:
         self._connection = connection
         self._queries = {name: sql for name, sql in queries.items() if name != "stock"}
         self._prepared: Any = None
-        self._as_text = False
+        self._as_text: list[bool] = []  # query by query
 
     async def at(self, orders: Sequence[tuple[str, int]]) -> Snapshot:
         """What the ledger holds of these orders, each by its shop and id; PostgresError."""
@@ -42,7 +42,10 @@ class OrderLook:
             await self._prepare()
         begun_ns = time.monotonic_ns()
         numbers: list[Any] = [order_id for _, order_id in orders]
-        row = await self._prepared.fetchrow([*map(str, numbers)] if self._as_text else numbers)
+        texts = [*map(str, numbers)]
+        row = await self._prepared.fetchrow(
+            *(texts if as_text else numbers for as_text in self._as_text)
+        )
         ended_ns = time.monotonic_ns()
         states = group_by_order({name: json.loads(row[name]) for name in self._queries})
         return Snapshot(
@@ -56,9 +59,8 @@ class OrderLook:
     async def _prepare(self) -> None:
         """A service may keep its ids as texts; Postgres says which it is."""
         parts = ", ".join(
-            PART.format(sql=sql.rstrip().rstrip(";"), name=name)
-            for name, sql in self._queries.items()
+            PART.format(sql=sql.rstrip().rstrip(";"), name=name, number=number)
+            for number, (name, sql) in enumerate(self._queries.items(), 1)
         )
         self._prepared = await self._connection.prepare(STATEMENT.format(parts=parts))
-        (ids,) = self._prepared.get_parameters()
-        self._as_text = ids.name not in NUMBERS
+        self._as_text = [ids.name not in NUMBERS for ids in self._prepared.get_parameters()]

@@ -142,6 +142,59 @@ def test_from_a_finding_to_a_regression_test(tmp_path: Path) -> None:
     assert "3 of them to A1, A8 instead" in tests.stdout
 
 
+BYPASS = """
+import os
+from aiohttp import web
+
+async def answer(request):
+    await request.read()
+    return web.json_response({})
+
+app = web.Application()
+app.add_routes([web.post("/paid", answer), web.post("/create", answer), web.get("/readyz", answer)])
+web.run_app(app, host="127.0.0.1", port=int(os.environ["PORT"]), print=None)
+"""
+BYPASS_CONFIG = """
+[service]
+name = "bypass"
+webhook = "/paid"
+create_webhook = "/create"
+secret_from = "SECRET"
+database_from = "DATABASE_URL"
+[service.roles]
+web = ["{python}", "app.py"]
+[ledger]
+orders = "SELECT ''::text AS shop, ''::text AS order_id, 'paid' AS status WHERE false"
+[ledger.counts]
+boxes = "SELECT ''::text AS shop, 1::bigint AS order_id, 1 AS count WHERE false"
+"""
+
+
+def test_a_service_that_bypasses_the_wire_is_not_called_clean(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(BYPASS)
+    (tmp_path / "onceproof.toml").write_text(BYPASS_CONFIG)
+    done = onceproof("explore", "--runs", tmp_path / "runs", cwd=tmp_path)
+    assert done.returncode == 254, done.stdout + done.stderr
+    assert "answered 200, 200, and not each of them had a step" in done.stderr
+
+
+def test_every_crash_point_as_a_table(tmp_path: Path) -> None:
+    done = onceproof(
+        "explore", "--strategy", "article", "--crash-points", "--row", "present", "--runs",
+        tmp_path / "runs", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [
+        line for line in done.stdout.splitlines() if line.startswith(("before", "during", "after"))
+    ]
+    assert len(rows) == 10
+    assert [row.split()[:2] for row in rows[-3:]] == [
+        ["before", "COMMIT"], ["during", "COMMIT"], ["after", "COMMIT"],
+    ]  # fmt: skip
+    assert all("no answer" in row and row.rstrip().endswith("nothing") for row in rows)
+    assert "paid" not in rows[-3] and "paid, 1 to ship" in rows[-2] and "paid" in rows[-1]
+
+
 def test_what_is_no_schedule_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.schedule.json").write_text("{}")
     done = onceproof("replay", tmp_path / "x.schedule.json", cwd=tmp_path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cluster.place import Replica
 from loadtests.traffic import PlannedOrder
 from results.errors import HarnessError
+from scenarios.engine.explore.baseline import require_baseline
 from scenarios.engine.explore.footprint import independent
 from scenarios.engine.explore.laboratory import Laboratory
 from scenarios.engine.explore.moves import Where
@@ -92,6 +93,9 @@ async def _walk(
             walk.asleep.append(played)
         else:
             walk.played.append(played)
+            if len(walk.played) == 1:
+                looked = await lab.look.at([(order.shop, order.order_id)])
+                require_baseline(walk.where, played, looked.orders[0] if looked.orders else None)
         if time.monotonic() - told > TELL_SECONDS:
             told = time.monotonic()
             watch(f"{walk.where.words}: {len(walk.played)} schedules so far")
