@@ -270,12 +270,17 @@ class Injector:
 
     async def _polled(self, role: str) -> Replica | None:
         """A free replica of a role that Postgres shows in a transaction."""
-        free = await self._free(role)
-        name = await faults.polled(self._context, free)
-        if name in self._busy:  # somebody else's by now
-            return None
-        self._busy.add(name)
-        return free[name]
+        deadline = time.monotonic() + PARK_SECONDS
+        while time.monotonic() < deadline and not self._traffic.ended.is_set():
+            free = await self._free(role)
+            if not free:
+                await asyncio.sleep(0.05)
+                continue
+            name = await faults.polled(self._context, free)
+            if name not in self._busy:  # somebody else's by now: the next one, then
+                self._busy.add(name)
+                return free[name]
+        return None
 
     def _record(
         self, fault_id: str, fault: Fault, point: str, stage: Stage, **detail: object
