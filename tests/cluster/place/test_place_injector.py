@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from cluster import faults
 from cluster.journal import read_journal
 from cluster.processes import Processes, ProcessSpec
 from results.records import FaultRecord, Stage
@@ -106,7 +107,7 @@ async def test_a_polled_crash_that_comes_second_looks_for_another(
             asyncio.get_running_loop().call_later(0.2, mine._busy.discard, "web-0")
         return "web-0"
 
-    monkeypatch.setattr(injector.faults, "polled", polled)
+    monkeypatch.setattr(faults, "polled", polled)
     await asyncio.wait_for(mine.inject("fault-0", Crash(at=Polled())), 20)
     (struck,) = records(bench, Stage.INJECT)
     assert struck.replica == "web-0"
