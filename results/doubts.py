@@ -249,8 +249,28 @@ def snapshot_gap_seconds(bundle: Bundle) -> tuple[float, float]:
                    for one in paid)  # fmt: skip
     looks = [shot.begun_ns for shot in bundle.snapshots if begun_ns < shot.begun_ns < ended_ns]
     times = [begun_ns, *sorted(looks), ended_ns]
-    gap_ns = max(after - before for before, after in pairwise(times))
+    down = _database_down(bundle)
+    gap_ns = max(
+        after - before - sum(max(0, min(after, up) - max(before, off)) for off, up in down)
+        for before, after in pairwise(times)
+    )
     return gap_ns / 1e9, (ended_ns - begun_ns) / 1e9
+
+
+def _database_down(bundle: Bundle) -> list[tuple[int, int]]:
+    """From each proved crash of the database until it was seen to answer: there is no state then.
+
+    It may answer a moment before that is seen; who looks at the ledger tries all that while.
+    """
+    at: dict[str, dict[Stage, int]] = {}
+    for record in bundle.faults:
+        proved = record.stage is not Stage.EVIDENCE or (
+            record.evidence is not None and record.evidence.complete
+        )
+        if record.kind == "db-crash" and proved:
+            at.setdefault(record.fault_id, {})[record.stage] = record.at_ns
+    needed = {Stage.INJECT, Stage.EVIDENCE, Stage.HEAL}
+    return [(one[Stage.INJECT], one[Stage.HEAL]) for one in at.values() if needed <= one.keys()]
 
 
 def _missed_reasons(bundle: Bundle, name: str) -> str:

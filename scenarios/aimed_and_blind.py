@@ -2,8 +2,9 @@
 
 Chaos tools delete a pod or kill a process at a random time, and hope that a transaction is open
 then; a careful one asks Postgres first. The same load and the same proof here show how often that
-hope comes true, and that an aimed kill needs none. `insert_first` has one statement, which nobody
-hits by chance: `--strategy for_update` has a transaction of several, and is fairer to the others.
+hope comes true, and that an aimed kill needs none. `insert_first` has one statement, and a hit of
+it by chance is never counted: `--strategy for_update` has a transaction of several, and is fairer.
+So is the rest to those without an aim: each aimed one holds rows that others wait for.
 """
 
 from scenarios import (

@@ -110,6 +110,8 @@ class Connection:
             while data := await self._sides.from_client.read(protocol.READ_BYTES):
                 if batch := splitter.feed(data):
                     await self._batches.put(batch)
+                    if batch[-1][0] == protocol.TERMINATE:  # it may wait for the server's end
+                        break
         except EXPECTED as error:
             if isinstance(error, protocol.ProtocolError):
                 log.warning("connection %s of %s: %s", self.number, self.port.replica, error)

@@ -20,6 +20,7 @@ READ_TYPES = frozenset(b"ZCEKtS")
 SCANNED = READ_TYPES | frozenset(b"IsG")
 COPY_IN, DATA_ROW, PORTAL_SUSPENDED = b"GDs"
 COPY_OR_LAST = frozenset(b"dcfpX")  # client messages that are passed on as they come
+TERMINATE = ord("X")
 FLIGHT_ENDS = frozenset(b"SQFH")
 Message = tuple[int, bytes]
 

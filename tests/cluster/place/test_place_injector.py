@@ -10,10 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from cluster import faults
 from cluster.journal import read_journal
 from cluster.processes import Processes, ProcessSpec
 from results.records import FaultRecord, Stage
-from scenarios import Blind, Crash, InTransaction, Scenario
+from scenarios import Blind, Crash, InTransaction, Polled, Scenario
 from scenarios.engine import injector
 from scenarios.engine.injector import Injector
 from tests.cluster.place.aimed import ORDER, Bench
@@ -91,3 +92,23 @@ async def test_a_blind_crash_of_a_role_strikes_that_role(
     (struck,) = records(bench, Stage.INJECT)
     assert struck.replica == "relay-0"
     assert await bench.context.replica("web-0") == bench.victim
+
+
+async def test_a_polled_crash_that_comes_second_looks_for_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = injecting(bench)
+    looks: list[list[str]] = []
+
+    async def polled(_: object, free: dict[str, object]) -> str:
+        looks.append(list(free))
+        if len(looks) == 1:  # another fault was faster, and is done soon
+            mine._busy.add("web-0")
+            asyncio.get_running_loop().call_later(0.2, mine._busy.discard, "web-0")
+        return "web-0"
+
+    monkeypatch.setattr(faults, "polled", polled)
+    await asyncio.wait_for(mine.inject("fault-0", Crash(at=Polled())), 20)
+    (struck,) = records(bench, Stage.INJECT)
+    assert struck.replica == "web-0"
+    assert looks == [["web-0"], ["web-0"]]

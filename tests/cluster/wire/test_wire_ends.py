@@ -53,3 +53,16 @@ async def test_a_client_that_dies_takes_its_open_transaction_with_it(bench: Benc
 
     await eventually(gone)
     assert await bench.count() == 0
+
+
+async def test_a_client_that_says_goodbye_and_waits_has_ended_all_the_same(bench: Bench) -> None:
+    async with bench.client() as client:
+        pid = client.get_server_pid()
+        (open_one,) = (await bench.wire.state()).connections
+        assert open_one.backend_pid == pid
+        await client.close()  # Terminate, then it waits for the server to close
+
+    end = await bench.wire.wait_end("web-0", open_one.connection, timeout_seconds=5)
+
+    assert end is not None
+    assert not end.in_written_transaction

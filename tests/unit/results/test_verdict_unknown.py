@@ -51,6 +51,20 @@ def long_run(world: World, *, gap_ms: int) -> None:
         world.look(at_ms=at_ms)
 
 
+def database_down(*, until_ms: float, missing: tuple[str, ...] = ()) -> Bundle:
+    """Nobody looks from 10 s to 20 s, and from 11 s on there is no database."""
+
+    def add(world: World) -> None:
+        world.deliver(FIRST, at_ms=20_000, copy=7)
+        for at_ms in (4_000, 8_000, 10_000):
+            world.look(at_ms=at_ms)
+        world.crash(
+            "fault-0", "blind", kind="db-crash", at_ms=11_000, healed_ms=until_ms, missing=missing
+        )
+
+    return ended(add)
+
+
 def late(world: World) -> None:
     world.deliver(FIRST, at_ms=100, copy=7, late_ms=900, took_ms=950)
 
@@ -283,3 +297,13 @@ def test_a_service_without_a_provider_is_judged_by_its_own_books() -> None:
     verdict = check(ended(counted_once))
     assert (verdict.doubts, verdict.totals) == ((), {})
     assert verdict.validity is Validity.VALID
+
+
+def test_nobody_has_to_look_at_a_database_that_is_down() -> None:
+    def causes(bundle: Bundle) -> set[str]:
+        return {doubt.cause for doubt in check(bundle).doubts}
+
+    assert causes(database_down(until_ms=19_000)) == set()
+    assert causes(database_down(until_ms=12_000)) == {"sampling-gap"}
+    unproved = database_down(until_ms=19_000, missing=("ended: the server still runs",))
+    assert causes(unproved) == {"sampling-gap", "fault-not-evidenced"}
