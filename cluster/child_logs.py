@@ -11,6 +11,7 @@ spells in another way is not found.
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,8 @@ _LIMIT_BYTES = 8 * 1024 * 1024
 _CHECK_SECONDS = 1.0
 _LAST_BYTES = 1 << 16
 _SHOWN_CHARACTERS = 2048
+_LOOKED_AT = 30  # lines
+_TELLING = re.compile(r"error|exception|cannot|fatal|panic", re.IGNORECASE)
 _SECRET_MIN = 4  # characters: what is shorter is in every other word
 _BLOT = "‹secret›".encode()
 
@@ -48,9 +51,12 @@ class ChildLogs:
             said = file.read(_LAST_BYTES)
             # The line that was cut in front may begin with the rest of a secret.
             whole = said.partition(b"\n")[2] if begin else said
-            lines = self._blotted(whole).decode("utf-8", "replace").strip().splitlines()
+            said_lines = self._blotted(whole).decode("utf-8", "replace").splitlines()
+            lines = [line.strip() for line in said_lines if line.strip()]
             if lines:
-                return " / ".join(lines[-3:])[-_SHOWN_CHARACTERS:]
+                # Some end with a stack or a farewell, and what matters stands before it.
+                telling = [line for line in lines[-_LOOKED_AT:] if _TELLING.search(line)]
+                return " / ".join(telling[-2:] or lines[-3:])[-_SHOWN_CHARACTERS:]
         return "nothing"
 
     async def bound(self) -> None:

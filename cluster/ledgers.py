@@ -14,7 +14,7 @@ same rows twice in one transaction (`random()` does not).
 import asyncio
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -26,7 +26,8 @@ import msgspec
 
 from cluster.order_digests import Order, OrderDigests
 from results.errors import ClusterError, ConfigError
-from results.records import Fulfillment, Line, OrderState, Snapshot, StockLevel
+from results.ledger import COUNT_PREFIX
+from results.records import Count, Fulfillment, Line, OrderState, Snapshot, StockLevel
 
 ROWS_MAX = 2_000_000
 ROWS_AT_ONCE = 1_000
@@ -38,6 +39,7 @@ COLUMNS = {
     "inbox": ("shop", "order_id"),
     "stock": ("sku", "initial", "remaining"),
 }
+COUNTED = ("shop", "order_id", "count")  # of the queries under [ledger.counts]
 
 # What asyncpg says of a database that is gone; the third is its word for a statement that met the
 # closing of its own connection.
@@ -69,6 +71,7 @@ class LedgerReader:
         self._file = file
         self._digests = OrderDigests()
         self._unsettled: set[Order] = set()  # not sent, or in the inbox
+        self._uncounted: set[Order] = set()  # paid, and some count lacks them
         self._checked: set[str] = set()
         self._lock = asyncio.Lock()
         self._connection: asyncpg.Connection[Any] | None = None
@@ -107,6 +110,15 @@ class LedgerReader:
         still = self._unsettled or snapshot.open_transactions or snapshot.waiting_locks
         return not still
 
+    @property
+    def uncounted(self) -> int:
+        """How many orders that are paid are still to be counted by some book."""
+        return len(self._uncounted)
+
+    def _lacks(self, state: OrderState) -> bool:
+        books = sum(name.startswith(COUNT_PREFIX) for name in self._queries)
+        return state.status == "paid" and sum(one.times > 0 for one in state.counts) < books
+
     async def close(self) -> None:
         """Give the connection back."""
         if self._connection is not None:
@@ -118,10 +130,10 @@ class LedgerReader:
             return
         prepared = await connection.prepare(sql)
         found = [attribute.name for attribute in prepared.get_attributes()]
-        if lacking := [column for column in COLUMNS[name] if column not in found]:
+        if lacking := [column for column in columns_of(name) if column not in found]:
             raise ConfigError(
                 f"The query {name!r} under [ledger] of onceproof.toml has no column "
-                f"{', '.join(lacking)}: it must be a SELECT of {', '.join(COLUMNS[name])}."
+                f"{', '.join(lacking)}: it must be a SELECT of {', '.join(columns_of(name))}."
             )
         self._checked.add(name)
 
@@ -163,6 +175,8 @@ class LedgerReader:
         self._digests.keep()
         self._unsettled -= changed
         self._unsettled |= {key for key, state in orders.items() if not settled(state)}
+        self._uncounted -= changed
+        self._uncounted |= {key for key, state in orders.items() if self._lacks(state)}
         return Snapshot(
             begun_ns=begun_ns - self._error_ns,
             ended_ns=ended_ns + self._error_ns,
@@ -186,7 +200,7 @@ class LedgerReader:
                 if name == "stock":
                     stock += map(stock_level, rows)
                     continue
-                told = COLUMNS[name][2:]
+                told = columns_of(name)[2:]
                 for row in rows:
                     self._digests.add(order_of(row), (name, *(row[column] for column in told)))
         return tuple(stock)
@@ -200,6 +214,11 @@ class LedgerReader:
             async for rows in self._stream(connection, name):
                 kept[name] += (row for row in rows if order_of(row) in wanted)
         return group_by_order(kept)
+
+
+def columns_of(name: str) -> tuple[str, ...]:
+    """The columns that a query must have."""
+    return COLUMNS.get(name, COUNTED)
 
 
 def settled(state: OrderState) -> bool:
@@ -220,6 +239,10 @@ def group_by_order(rows: Mapping[str, list[Any]]) -> dict[Order, OrderState]:
     fulfillments: dict[Order, list[Fulfillment]] = defaultdict(list)
     movements: dict[Order, list[Line]] = defaultdict(list)
     webhooks: dict[Order, list[str]] = defaultdict(list)
+    counts: dict[Order, Counter[str]] = defaultdict(Counter)
+    for name in sorted(rows.keys() - COLUMNS.keys()):
+        for row in rows[name]:
+            counts[order_of(row)][name.removeprefix(COUNT_PREFIX)] += whole(row, "count")
     for row in rows.get("orders", ()):
         status[order_of(row)] = row["status"]
     for row in rows.get("fulfillments", ()):
@@ -240,8 +263,9 @@ def group_by_order(rows: Mapping[str, list[Any]]) -> dict[Order, OrderState]:
             movements=tuple(sorted(movements.get(key, ()), key=lambda line: line.sku)),
             webhook_ids=tuple(sorted(webhooks.get(key, ()))),
             in_inbox=key in waiting,
+            counts=tuple(Count(name, times) for name, times in counts.get(key, {}).items()),
         )
-        for key in sorted({*status, *fulfillments, *movements, *webhooks, *waiting})
+        for key in sorted({*status, *fulfillments, *movements, *webhooks, *waiting, *counts})
     }
 
 

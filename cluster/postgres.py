@@ -111,6 +111,11 @@ class Postgres:
             await asyncio.to_thread(shutil.rmtree, self._parent, True)
 
     @property
+    def foreign(self) -> bool:
+        """Whether it is somebody else's server, with a login and perhaps with TLS."""
+        return self.provider.startswith("external")
+
+    @property
     def alive(self) -> bool:
         """False once a server of ours has ended for whatever reason."""
         return self._process is None or self._process.poll() is None

@@ -18,6 +18,7 @@ import contextlib
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,7 +35,7 @@ from results.errors import ClusterError
 _BACKOFF_CAP_SECONDS = 2.0
 _HEALTHY_SECONDS = 10.0
 _PROBE_EVERY_SECONDS = 0.02
-_PROBE_SECONDS = 1.0
+_PATIENCE = aiohttp.ClientTimeout(total=1.0)
 _Found = TypeVar("_Found")
 
 
@@ -70,6 +71,7 @@ class _Incarnation:
     begun: float
     asked_to_end: bool = False
     death: Death | None = None
+    probed: str = "nothing listened on its port"
 
 
 @dataclass(slots=True)
@@ -90,16 +92,10 @@ class Processes:
     """A `Place` of local child processes."""
 
     def __init__(
-        self,
-        *,
-        journal: Journal,
-        log_folder: Path,
-        backoff_seconds: float = 0.1,
-        grace_seconds: float = 5.0,
-        ready_seconds: float = 20.0,
-        on_event: Callable[[ProcessEvent], None] | None = None,
-        secrets: Sequence[str] = (),
-    ) -> None:
+        self, *, journal: Journal, log_folder: Path, backoff_seconds: float = 0.1,
+        grace_seconds: float = 5.0, ready_seconds: float = 20.0,
+        on_event: Callable[[ProcessEvent], None] | None = None, secrets: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self._journal = journal
         self._logs = ChildLogs(log_folder, secrets)
         self._backoff_seconds = backoff_seconds
@@ -108,6 +104,7 @@ class Processes:
         self._on_event = on_event
         self._supervised: dict[str, _Supervised] = {}
         self._deaths: dict[str, Death] = {}
+        self.exits: Counter[str] = Counter()  # by which replicas ended by themselves
         self._changed = asyncio.Condition()
         self._session: aiohttp.ClientSession | None = None
         self._log_task: asyncio.Task[None] | None = None
@@ -118,8 +115,7 @@ class Processes:
             raise ClusterError(f"a replica named {spec.name!r} runs already: choose another name")
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=True),
-                timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS),
+                connector=aiohttp.TCPConnector(force_close=True), timeout=_PATIENCE
             )
             self._log_task = asyncio.create_task(self._logs.bound())
         supervised = _Supervised(spec)
@@ -257,6 +253,8 @@ class Processes:
             exit_code=code if code >= 0 else None, signal=-code if code < 0 else None,
         )  # fmt: skip
         incarnation.death = death
+        by_itself = code >= 0 and not (incarnation.asked_to_end or supervised.closing)
+        self.exits[death.replica] += by_itself
         self._deaths[death.identity] = death
         await self._mark(incarnation, ready=False)
         how = f"signal {death.signal}" if death.signal else f"exit code {death.exit_code}"
@@ -272,6 +270,7 @@ class Processes:
                     async with session.get(url, allow_redirects=False) as answer:
                         if answer.status == 200:
                             break
+                        incarnation.probed = f"GET {spec.ready_path} got {answer.status}"
                 await asyncio.sleep(_PROBE_EVERY_SECONDS)
         self._tell(spec.name, "ready", f"{time.monotonic() - incarnation.begun:.2f} s")
         await self._mark(incarnation, ready=True)
@@ -280,8 +279,6 @@ class Processes:
         incarnation.replica = replace(incarnation.replica, ready=ready)
         async with self._changed:
             self._changed.notify_all()
-
-    # ------------------------------------------------------------------ waiting and ending
 
     async def _until(self, look: Callable[[], _Found | None], seconds: float) -> _Found | None:
         """Look after every change until something is there; None at the deadline."""
@@ -294,18 +291,23 @@ class Processes:
 
     async def _wait_ready(self, name: str, *, not_identity: str, seconds: float) -> Replica:
         def look() -> Replica | None:
-            supervised = self._supervised.get(name)
-            if supervised is not None and supervised.refused:
-                raise ClusterError(f"{name}: {supervised.refused}")
-            if supervised is None or supervised.current is None:
-                return None
-            replica = supervised.current.replica
-            return replica if replica.ready and replica.identity != not_identity else None
+            one = self._supervised.get(name)
+            if one is not None and one.refused:
+                raise ClusterError(f"{name}: {one.refused}")
+            found = one.current.replica if one is not None and one.current else None
+            return found if found and found.ready and found.identity != not_identity else None
 
         found = await self._until(look, seconds)
         if found is None:
-            raise ClusterError(f"{name} was not ready within {seconds:.1f} s")
+            raise ClusterError(f"{name} was not ready within {seconds:.1f} s{self._why(name)}")
         return found
+
+    def _why(self, name: str) -> str:
+        one = self._supervised.get(name)
+        if one is None or one.current is None or not one.spec.ready_path:
+            return ""
+        ended = f"it ended {one.restarts} times by itself, and " * bool(one.restarts)
+        return f" ({ended}{one.current.probed})"
 
     def _living(self, replica: Replica) -> _Incarnation:
         supervised = self._supervised.get(replica.name)

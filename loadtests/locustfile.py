@@ -25,6 +25,7 @@ import psutil
 from locust import events
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
+from loadtests.dialect import CANCELLED, CREATE, PAID, Dialect
 from loadtests.hosts import read_hosts, require_allowed
 from loadtests.recorder import Recorder
 from loadtests.schedule import Schedule, SwarmOptions
@@ -71,6 +72,14 @@ def add_options(parser: Any) -> None:
         "--cancel-webhook", default="/webhooks/orders/cancelled",
         help="The path of orders/cancelled",
     )  # fmt: skip
+    add(
+        "--signature", default="shopify", help="How they are signed: a name of loadtests/signatures"
+    )
+    for topic, words in (("", "paid"), ("create-", "create"), ("cancel-", "cancelled")):
+        add(
+            f"--{topic}payload", default="", form=False,
+            help=f"Template of the body of orders/{words}; default: Shopify's",
+        )  # fmt: skip
     add("--again", type=float, default=0.0, help="Share of webhooks delivered again after a 2xx")
     add("--repaid", type=float, default=0.0, help="Share of orders paid again: new event, new id")
     add("--cancelled", type=float, default=0.0, help="Share of orders cancelled before they pay")
@@ -108,6 +117,10 @@ def read_options(environment: Any) -> SwarmOptions:
     if not targets and environment.host:
         targets = (("service", environment.host.rstrip("/")),)
     require_allowed((url for _, url in targets), getattr(environment, "allowed_hosts", frozenset()))
+    files = {PAID: given.payload, CREATE: given.create_payload, CANCELLED: given.cancel_payload}
+    dialect = Dialect.read(
+        given.signature, {topic: Path(file) for topic, file in files.items() if file}
+    )
     secret = os.environ.get(given.secret_from, "")
     if not secret:
         raise ValueError(f"set the variable {given.secret_from} to the shared secret")
@@ -133,6 +146,7 @@ def read_options(environment: Any) -> SwarmOptions:
             two_shops=bool(given.two_shops),
             rotate_ids=bool(given.rotate_ids),
         ),
+        dialect=dialect,
         rotate_after=given.rotate_after,
         next_secret=os.environ.get(f"{given.secret_from}_NEXT", ""),
         worker=runner.worker_index if isinstance(runner, WorkerRunner) else 0,

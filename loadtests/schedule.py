@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from loadtests.dialect import Dialect
 from loadtests.shopify import RETRIES
 from loadtests.traffic import NO_MIX, ORDERS_MAX, WORKERS_MAX, Mix, PlannedOrder, plan_orders
 
@@ -44,6 +45,7 @@ class SwarmOptions:
     mix: Mix = NO_MIX
     rotate_after: int = 0  # orders of this process after which the next secret signs; 0: never
     next_secret: str = field(default="", repr=False)
+    dialect: Dialect = field(default_factory=lambda: Dialect.read("shopify", {}))
     extend_while: Path | None = None  # more orders, as long as this file is there
 
     def __post_init__(self) -> None:

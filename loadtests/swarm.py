@@ -38,6 +38,10 @@ class SwarmPlan:
     create_webhook: str  # "" for none
     create_late: bool = False
     cancel_webhook: str = ""
+    signature: str = "shopify"
+    payload: Path | None = None  # template of the body of orders/paid; None: Shopify's
+    create_payload: Path | None = None
+    cancel_payload: Path | None = None
     mix: Mix = NO_MIX
     rotate_after: int = 0
     users: int
@@ -62,6 +66,9 @@ class SwarmPlan:
             "--attempts", str(self.retries + 1), "--time-scale", repr(self.retry_time_scale),
             "--webhook", self.webhook, "--create-webhook", self.create_webhook,
             "--create-late", str(int(self.create_late)), "--cancel-webhook", self.cancel_webhook,
+            "--signature", self.signature, "--payload", str(self.payload or ""),
+            "--create-payload", str(self.create_payload or ""),
+            "--cancel-payload", str(self.cancel_payload or ""),
             "--again", str(self.mix.again), "--repaid", str(self.mix.repaid),
             "--cancelled", str(self.mix.cancelled), "--forged", str(self.mix.forged),
             "--two-shops", str(int(self.mix.two_shops)),

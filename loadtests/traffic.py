@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 from results.records import Line
 
 ORDER_ID_BASE = 910_000_000_000_000_000
+ORDER_ID_STEP = 1_000  # 15 digits that count: JavaScript's numbers hold and print them exactly
 WORKERS_MAX = 100
-ORDERS_MAX = 100_000_000
+ORDERS_MAX = 10_000_000
 SHOP = "onceproof-demo.myshopify.com"
 OTHER_SHOP = "onceproof-other.myshopify.com"
-FORGED_OFFSET = 50_000_000  # a forged delivery names an order id that no real one has
+FORGED_OFFSET = 5_000_000 * ORDER_ID_STEP  # a forged delivery names an id that no real one has
 FORGERIES = ("unsigned", "garbled", "short", "wrong-secret", "tampered")
 SKUS = tuple(f"ONCE-{number:03d}" for number in range(1, 101))
 # Share of orders by number of line items (research: most baskets are small).
@@ -76,8 +77,12 @@ class PlannedOrder:
 
 
 def order_number(seed: int, worker: int, counter: int) -> int:
-    """An order id: 18 digits, beyond 2^53, unique by seed, worker and counter."""
-    return ORDER_ID_BASE + (seed % 1_000_000) * 10**10 + worker * 10**8 + counter
+    """An order id: 18 digits, unique by seed (of 10 000), worker and counter.
+
+    It ends with three zeros: a service whose language keeps numbers as doubles must not be taken
+    for one that confuses orders. Shopify's own ids (14 digits) do that to nobody either.
+    """
+    return ORDER_ID_BASE + ((seed % 10_000) * 10**9 + worker * 10**7 + counter) * ORDER_ID_STEP
 
 
 def plan_orders(

@@ -23,12 +23,12 @@ from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 from locust.exception import StopUser
 
 from loadtests import shopify
+from loadtests.dialect import CANCELLED, CREATE, PAID
 from loadtests.recorder import Recorder
 from loadtests.schedule import Schedule
 from loadtests.traffic import FORGED_OFFSET, PlannedOrder, Webhook
 from results.records import Intent, Outcome
 
-PAID, CREATE, CANCELLED = "orders/paid", "orders/create", "orders/cancelled"
 SUFFIXES = {CREATE: "c0de", CANCELLED: "ca0c"}  # of webhook ids, made from the event's
 RETRIES_IN_FLIGHT_MAX = 5_000
 PREPARE_ATTEMPTS = 40
@@ -36,6 +36,7 @@ PREPARE_SECONDS = 0.05
 FOLLOW_SECONDS = 0.5
 LATEST_NS = 2_000_000_000
 READ_BYTES = 1 << 16
+WRONG_SECRET = "0" * 32
 # These errors of a POST come before a connection exists: not one byte has left.
 NOTHING_SENT = (ConnectionRefusedError, socket.gaierror)
 
@@ -111,13 +112,13 @@ class PaidWebhook(FastHttpUser):
                 preparing.join(max(0.0, (due_ns + LATEST_NS - time.monotonic_ns()) / 1e9))
                 # Paid is the news that comes after: this wait is the service's, not the sender's.
                 waited_ns = max(0, time.monotonic_ns() - begun_ns)
-            content = shopify.body(order)
+            contents = options.dialect.bodies(order)
             if self.swarm.stopping.wait(max(0.0, (due_ns - time.monotonic_ns()) / 1e9)):
                 schedule.give_back()
                 return
-            self.burst(order, content, due_ns, turn, waited_ns)
+            self.burst(order, contents, due_ns, turn, waited_ns)
             for webhook in order.later:
-                self.swarm.retries.spawn(self.follow, order, webhook, content, turn)
+                self.swarm.retries.spawn(self.follow, order, webhook, turn)
             if options.create_webhook and options.create_late:
                 self.prepare(order, [CREATE], turn, due_ns + LATEST_NS)
         finally:
@@ -130,8 +131,8 @@ class PaidWebhook(FastHttpUser):
         wait for ever for a service that cannot take the news of an order.
         """
         for topic in topics:
-            content = shopify.body(order, topic)
             webhook = Webhook(order.event_id[:-4] + SUFFIXES[topic], 0, topic)
+            content = self.body(order, webhook, topic)
             for attempt in range(1, PREPARE_ATTEMPTS + 1):
                 now_ns = time.monotonic_ns()
                 if attempt > 1 and now_ns >= until_ns:
@@ -146,7 +147,7 @@ class PaidWebhook(FastHttpUser):
                     return
 
     def burst(
-        self, order: PlannedOrder, content: bytes, due_ns: int, turn: int, waited_ns: int
+        self, order: PlannedOrder, contents: list[bytes], due_ns: int, turn: int, waited_ns: int
     ) -> None:
         """All copies at once, each over a connection and to a replica of its own."""
         intents = [
@@ -157,14 +158,14 @@ class PaidWebhook(FastHttpUser):
         self.swarm.bursts += 1
         release = Event()
 
-        def one(intent: Intent, webhook: Webhook) -> None:
+        def one(intent: Intent, webhook: Webhook, content: bytes) -> None:
             release.wait()
             if self.deliver(order, intent, content) is not Outcome.OK:
                 self.swarm.retries.spawn(self.retry, order, webhook, content, turn)
 
         copies = [
-            self.swarm.copies.spawn(one, intent, webhook)
-            for intent, webhook in zip(intents, order.webhooks, strict=True)
+            self.swarm.copies.spawn(one, *copy)
+            for copy in zip(intents, order.webhooks, contents, strict=True)
         ]
         if order.forgery:
             copies.append(self.swarm.copies.spawn(self.forge, order, due_ns, turn))
@@ -172,10 +173,15 @@ class PaidWebhook(FastHttpUser):
         release.set()
         gevent.joinall(copies)
 
-    def follow(self, order: PlannedOrder, webhook: Webhook, content: bytes, turn: int) -> None:
+    def body(self, order: PlannedOrder, webhook: Webhook, topic: str = PAID) -> bytes:
+        """The bytes of a webhook, as the service's sender would make them."""
+        return self.swarm.schedule.options.dialect.body(order, topic, webhook.webhook_id)
+
+    def follow(self, order: PlannedOrder, webhook: Webhook, turn: int) -> None:
         """A delivery that comes when the burst is long answered, and its retries."""
         if self.swarm.stopping.wait(FOLLOW_SECONDS):
             return
+        content = self.body(order, webhook)
         intent = self.intent(order, webhook, turn, time.monotonic_ns())
         self.swarm.recorder.intend([intent])
         if self.deliver(order, intent, content) is not Outcome.OK:
@@ -191,6 +197,7 @@ class PaidWebhook(FastHttpUser):
             if options.mix.rotate_ids:
                 rotated = str(uuid.uuid5(uuid.UUID(webhook.webhook_id), str(attempt)))
                 webhook = replace(webhook, webhook_id=rotated)
+                content = self.body(order, webhook)
             intent = self.intent(
                 order, webhook, turn + attempt - 1, time.monotonic_ns(), attempt=attempt
             )
@@ -201,16 +208,19 @@ class PaidWebhook(FastHttpUser):
     def forge(self, order: PlannedOrder, due_ns: int, turn: int) -> None:
         """A delivery that nobody authentic sent: it must be refused and change nothing."""
         fake = replace(order, order_id=order.order_id + FORGED_OFFSET)
-        content = shopify.body(fake)
         webhook = Webhook(str(uuid.uuid5(uuid.UUID(order.event_id), "forged")), 0, "forged")
+        content = self.body(fake, webhook)
         intent = self.intent(fake, webhook, turn, due_ns)
         self.swarm.recorder.intend([intent])
+        sign, at_seconds = self.swarm.schedule.options.dialect.scheme.sign, int(time.time())
         forged = {
             "unsigned": "",
             "garbled": "!" * 44,
             "short": "c2hvcnQ=",
-            "wrong-secret": shopify.sign("not the secret", content),
-            "tampered": shopify.sign(self.secret, shopify.body(order)),
+            "wrong-secret": sign(WRONG_SECRET, content, webhook.webhook_id, at_seconds),
+            "tampered": sign(
+                self.secret, self.body(order, webhook), webhook.webhook_id, at_seconds
+            ),
         }
         self.deliver(fake, intent, content, forged[order.forgery])
 
@@ -260,12 +270,13 @@ class PaidWebhook(FastHttpUser):
             intent.topic, options.cancel_webhook
         )
         url = dict(options.targets)[intent.target] + path
-        if signature is None:
-            signature = shopify.sign(self.secret, content)
-        headers = shopify.headers(order, intent.webhook_id, intent.topic, signature)
+        dialect = options.dialect
+        headers = dialect.headers(order, intent.webhook_id, intent.topic, self.secret, content)
         headers["X-Onceproof-Attempt"] = intent.attempt_id
-        if not signature:
-            del headers["X-Shopify-Hmac-Sha256"]
+        if signature:
+            headers[dialect.scheme.header] = signature
+        elif signature is not None:
+            del headers[dialect.scheme.header]
         sent_ns = time.monotonic_ns()
         status, error = self.post(url, content, headers, intent.topic)
         return self.swarm.recorder.complete(

@@ -11,6 +11,7 @@ from itertools import pairwise
 from results.bundle import Bundle
 from results.causes import Cause, cause
 from results.coverage import fault_name
+from results.ledger import COUNT_PREFIX
 from results.records import Outcome, Stage
 from results.verdict import Coverage, Doubt
 
@@ -67,11 +68,13 @@ def _ended(bundle: Bundle) -> Iterator[Doubt]:
 
 def _inputs(bundle: Bundle) -> Iterator[Doubt]:
     manifest = bundle.manifest
-    if not manifest.has_witness:
+    counted = any(name.startswith(COUNT_PREFIX) for name in manifest.ledger_queries)
+    if not manifest.has_witness and not counted:
         yield Doubt(
             cause="no-witness",
             message="Nobody recorded what was really shipped, so nothing says how often it was.",
-            knob="Name the provider's variable (provider_from) so that the witness stands in.",
+            knob="Name the provider's variable (provider_from) so that the witness stands in, or "
+            "declare how often an order took effect by the service's own books ([ledger.counts]).",
         )
     elif not bundle.has_witness_file:
         yield Doubt(

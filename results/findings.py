@@ -50,6 +50,14 @@ def _findings(bundle: Bundle) -> Iterator[Finding]:
             message=f"{perturbed} of {len(bundle.holds)} holds ended by themselves: their steps "
             "were delayed, and nothing was proved by them.",
         )
+    exits = bundle.manifest.environment.get("exits")
+    if isinstance(exits, dict) and exits:
+        yield Finding(
+            name="own-exits",
+            count=sum(exits.values()),
+            message=f"{', '.join(sorted(exits))} ended by themselves {sum(exits.values())} times "
+            "and were started again; their logs say why.",
+        )
     below = {
         level.sku for snapshot in bundle.snapshots for level in snapshot.stock
         if level.remaining < 0

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from results.history import OrderKey
 from results.records import OrderState, Snapshot
 
+COUNT_PREFIX = "count "  # of a count's name among the queries of a ledger
+
 
 @dataclass(frozen=True, slots=True)
 class Stretch:

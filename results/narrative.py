@@ -38,6 +38,7 @@ CONTRADICTS = {
     "zombie-write": ("S5", "a dead replica's late write changes nothing"),
     "cross-order-contamination": ("S5", "order, fulfillment, stock and webhook log agree"),
     "unauthenticated-effect": ("S8", "forged deliveries change nothing"),
+    "miscounted-effect": ("S5", "each book that is kept of an order counts it once"),
     "retry-amplification": ("V4", "retries of a settled order are answered ok"),
 }
 

@@ -203,6 +203,13 @@ class StockLevel(Struct, frozen=True, kw_only=True):
     remaining: int
 
 
+class Count(Struct, frozen=True):
+    """How often an order took effect by one of the service's own books."""
+
+    name: str
+    times: int
+
+
 class OrderState(Struct, frozen=True, kw_only=True):
     """All that the service's database holds of one order in one snapshot."""
 
@@ -213,6 +220,7 @@ class OrderState(Struct, frozen=True, kw_only=True):
     movements: tuple[Line, ...] = ()  # one per stock movement row
     webhook_ids: tuple[str, ...] = ()
     in_inbox: bool = False  # stored durably, and still to be worked off
+    counts: tuple[Count, ...] = ()
 
 
 class Snapshot(Record, frozen=True, kw_only=True, tag="snapshot"):

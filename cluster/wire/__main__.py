@@ -1,8 +1,13 @@
-"""`python -m cluster.wire --upstream 127.0.0.1:5432 --control-port 0 --file RUN/wire.jsonl`."""
+"""`python -m cluster.wire --upstream 127.0.0.1:5432 --control-port 0 --file RUN/wire.jsonl`.
+
+Without `--upstream` the database is that of the URL in $ONCEPROOF_UPSTREAM, whose password belongs
+on no command line, and the wire logs in there by itself.
+"""
 
 import asyncio
 import os
 import signal
+import ssl
 import sys
 from pathlib import Path
 
@@ -37,7 +42,7 @@ async def serve(
 
 
 @click.command()
-@click.option("--upstream", required=True, help="host:port of Postgres, or its socket folder:port.")
+@click.option("--upstream", help="host:port of Postgres, or its socket folder:port.")
 @click.option("--control-port", type=int, default=0, show_default=True, help="0: any free one.")
 @click.option("--control-host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--listen", help="host:port for all replicas, told apart by their addresses.")
@@ -51,13 +56,11 @@ async def serve(
 )
 @click.option("--file", type=click.Path(path_type=Path), required=True, help="Where to trace.")
 def main(
-    upstream: str, control_port: int, control_host: str, listen: str | None,
+    upstream: str | None, control_port: int, control_host: str, listen: str | None,
     upstream_tls: bool, upstream_ca: Path | None, file: Path,
 ) -> None:  # fmt: skip
     """Stand between a service and its Postgres; the control token is $ONCEPROOF_TOKEN."""
-    host, _, port = upstream.rpartition(":")
-    if not host or not port.isdigit():
-        raise click.UsageError(f"--upstream {upstream}: expected host:port or folder:port")
+    database = read_upstream(upstream, trust(upstream_ca) if upstream_tls or upstream_ca else None)
     shared = None
     if listen is not None:
         shared_host, _, shared_port = listen.rpartition(":")
@@ -66,8 +69,23 @@ def main(
         shared = (shared_host, int(shared_port))
     if not os.environ.get("ONCEPROOF_TOKEN"):
         raise click.UsageError("ONCEPROOF_TOKEN is not set: the control needs a token")
-    tls = trust(upstream_ca) if upstream_tls or upstream_ca else None
-    uvloop.run(serve(Upstream(upstream, tls), control_host, control_port, shared, file))
+    uvloop.run(serve(database, control_host, control_port, shared, file))
+
+
+def read_upstream(address: str | None, tls: ssl.SSLContext | None) -> Upstream:
+    """Where the database is, by an address or by the URL of the environment."""
+    if address is None:
+        url = os.environ.get("ONCEPROOF_UPSTREAM")
+        if not url:
+            raise click.UsageError("--upstream: expected it, or a URL in ONCEPROOF_UPSTREAM")
+        try:
+            return Upstream.read(url)
+        except ValueError as error:
+            raise click.UsageError(f"ONCEPROOF_UPSTREAM: {error}") from None
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.UsageError(f"--upstream {address}: expected host:port or folder:port")
+    return Upstream(address, tls)
 
 
 if __name__ == "__main__":

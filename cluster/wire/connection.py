@@ -45,6 +45,7 @@ class Connection:
         self.number = number
         self.port = port
         self.eof_ns: int | None = None
+        self.isolation = ""  # what the startup message said that may be about it
         self.conversation = Conversation(port.replica, number, "")
         self._gates = gates
         self._trace = trace
@@ -58,10 +59,11 @@ class Connection:
         self._running.set()
 
     async def run(self, startup: bytes) -> None:
-        """Relay until either side ends; always closes both."""
-        name = protocol.startup_parameters(startup).get("application_name", "")
+        """Relay until either side ends; always closes both. The startup has been said already."""
+        asked = protocol.startup_parameters(startup)
+        name = asked.get("application_name", "")
         self.conversation = Conversation(self.port.replica, self.number, name)
-        self._sides.to_server.write(startup)
+        self.isolation = asked.get("default_transaction_isolation", asked.get("options", ""))
         jobs = (self._read_client, self._forward, self._return)
         tasks = [asyncio.create_task(job()) for job in jobs]
         try:

@@ -193,6 +193,14 @@ class Gates:
         await hold.finished.wait()
         return action != "hold-reply" or hold.park.point == "reply"
 
+    def decide(self, hold_id: str, action: Action) -> asyncio.Event | None:
+        """Decide a hold and do not wait: the event says when it is carried out; None: no hold."""
+        hold = self._holds.get(hold_id)
+        if hold is None or hold.decided.done():
+            return None
+        hold.decided.set_result((action, "controller"))
+        return hold.finished
+
     def controller_lost(self) -> None:
         """Disarm everything and let all holds pass."""
         self._armed.clear()

@@ -15,6 +15,7 @@ import hmac
 import itertools
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from cluster.wire.addresses import Addresses
 from cluster.wire.connection import HOLD_MAX_SECONDS, Connection
 from cluster.wire.frames import read_frame, write_frame
 from cluster.wire.gates import SHOWN_MAX, Gates
+from cluster.wire.login import LoginError
 from cluster.wire.port import Port
 from cluster.wire.rules import ClientEnd, OpenConnection, Park, Rule, WireState
 from cluster.wire.trace import FLUSH_SECONDS, Trace
@@ -41,8 +43,13 @@ UNREAD_MAX_BYTES = 16 << 20
 class WireServer:
     """All ports, connections, rules and the one controller."""
 
-    def __init__(self, upstream: Upstream, trace: Trace, token: str, *, host: str) -> None:
+    def __init__(
+        self, upstream: Upstream, trace: Trace, token: str, *, host: str,
+        on_park: Callable[[Park], None] | None = None,
+    ) -> None:  # fmt: skip
+        """`on_park` hears of parks in this process, besides the controller (`wire.embedded`)."""
         self._upstream = upstream
+        self._on_park = on_park
         self._host = host  # of the control port and of the replicas' own ports
         self._trace = trace
         self._token = token
@@ -50,7 +57,7 @@ class WireServer:
         self._addresses = Addresses()
         self._listeners: list[asyncio.Server] = []
         self._numbers = itertools.count(1)
-        self._gates = Gates(self._parked, trace.add)
+        self.gates = Gates(self._parked, trace.add)
         self._controller: asyncio.StreamWriter | None = None
         self._delay_seconds = 0.0
         self._running: set[asyncio.Task[None]] = set()
@@ -75,7 +82,7 @@ class WireServer:
                 writer.write(protocol.error_response("28000", words))
                 writer.close()
                 return
-            await self._accept(self._port(replica), reader, writer)
+            await self._accept(self.port(replica), reader, writer)
 
         listener = await asyncio.start_server(accept, host, port, backlog=512, limit=1 << 20)
         self._listeners.append(listener)
@@ -89,7 +96,7 @@ class WireServer:
 
     def close(self) -> None:
         """Stop listening, let holds pass, and write what is buffered."""
-        self._gates.controller_lost()
+        self.gates.controller_lost()
         for listener in self._listeners:
             listener.close()
         self._trace.flush()
@@ -108,7 +115,11 @@ class WireServer:
                 if code == protocol.CANCEL_REQUEST:
                     await self._cancel(port, startup, writer)
                     return
-                server = await self._upstream.connect()
+                server = await self._upstream.session((reader, writer), startup)
+        except LoginError as error:
+            writer.write(error.answer)
+            writer.close()
+            return
         except protocol.DirectTlsError as error:
             log.warning("%s: %s", port.replica, error)
             writer.close()
@@ -124,7 +135,7 @@ class WireServer:
             writer.close()
             return
         connection = Connection(
-            next(self._numbers), port, self._gates, self._trace, (reader, writer), server
+            next(self._numbers), port, self.gates, self._trace, (reader, writer), server
         )
         port.connections.add(connection)
         try:
@@ -173,6 +184,8 @@ class WireServer:
     # ---------------------------------------------------------------- the controller
 
     def _parked(self, park: Park) -> None:
+        if self._on_park is not None:
+            self._on_park(park)
         self._send({"event": "park", "park": park})
 
     def _ended(self, record: ConnectionTrace) -> None:
@@ -211,7 +224,7 @@ class WireServer:
                 task.add_done_callback(self._running.discard)
         except (OSError, ValueError, asyncio.IncompleteReadError):
             self._controller = None
-            self._gates.controller_lost()
+            self.gates.controller_lost()
             for port in self._ports.values():
                 port.heard.set()
             writer.close()
@@ -235,15 +248,15 @@ class WireServer:
     async def _carry_out(self, what: str, frame: dict[str, Any]) -> Any:
         match what:
             case "open":
-                return await self._open(frame["replica"])
+                return await self.open(frame["replica"])
             case "name":
                 return await self._name(frame["address"], frame["replica"])
             case "arm":
-                return self._gates.arm(msgspec.convert(frame["rule"], Rule))
+                return self.gates.arm(msgspec.convert(frame["rule"], Rule))
             case "disarm":
-                return self._gates.disarm(frame["rule_id"])
+                return self.gates.disarm(frame["rule_id"])
             case "release":
-                return await self._gates.release(frame["hold_id"], frame["action"])
+                return await self.gates.release(frame["hold_id"], frame["action"])
             case "cut":
                 return self._cut(frame["replica"], frame["side"], frame.get("connection"))
             case "silence":
@@ -256,9 +269,9 @@ class WireServer:
                 return self._state()
         raise ValueError(f"unknown request {what!r}")
 
-    async def _open(self, replica: str) -> int:
+    async def open(self, replica: str) -> int:
         """The port of a replica: the same one whenever it is asked for."""
-        port = self._port(replica)
+        port = self.port(replica)
         if port.number:
             return port.number
 
@@ -273,10 +286,10 @@ class WireServer:
     async def _name(self, address: str, replica: str | None) -> None:
         """Tell whose connections those of an address are."""
         if replica is not None:
-            self._port(replica)
+            self.port(replica)
         await self._addresses.name(address, replica)
 
-    def _port(self, replica: str) -> Port:
+    def port(self, replica: str) -> Port:
         """What the connections of a replica share."""
         if replica not in self._ports:
             self._ports[replica] = Port(replica, self._delay_seconds)

@@ -31,13 +31,16 @@ class Trace:
         self._stopped = False
         self._encoder = msgspec.json.Encoder()
         self.on_client_eof: Callable[[ConnectionTrace], None] | None = None
+        self.on_statement: Callable[[StatementTrace], None] | None = None
 
     def add(self, record: StatementTrace | ConnectionTrace | HoldTrace) -> None:
-        """Trace one thing that happened; whoever waits for a client's end hears of it."""
+        """Trace one thing that happened; whoever waits for such a thing hears of it."""
         if isinstance(record, ConnectionTrace) and record.event == "client-eof":
             self.flush()
             if self.on_client_eof is not None:
                 self.on_client_eof(record)
+        if self.on_statement is not None and isinstance(record, StatementTrace):
+            self.on_statement(record)
         if self._stopped:
             return
         line = self._encoder.encode(record) + b"\n"

@@ -5,9 +5,10 @@ takes nobody without TLS. With `tls` the connection begins as every client's doe
 server's S, the handshake. Without a CA's file that is libpq's `sslmode=require`, which hides what
 is said and does not prove who listens; with one it is `verify-full`.
 
-Over TLS the server also offers SCRAM-SHA-256-PLUS, which ties the password's proof to the TLS that
-the server sees. The service has none, and libpq takes the offer for an attack: it is left out of
-the list, so that both do SCRAM-SHA-256. A server that insists on the other one cannot be used.
+Told by a URL (`read`), the wire logs in by itself (`wire.login`); told by an address, it lets the
+service do that. Then what a server offers over TLS alone, SCRAM-SHA-256-PLUS, is left out of its
+list: the service has no TLS, libpq takes the offer for an attack, and both do SCRAM-SHA-256. A
+server that insists on the other one needs the URL.
 
 Limits: no client certificates; no direct TLS, which every server with TLS does without.
 """
@@ -19,7 +20,9 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+from cluster.wire.login import Login
 from cluster.wire.protocol import SSL_REQUEST
 from cluster.wire.sides import Streams
 
@@ -28,6 +31,8 @@ ASK_FOR_TLS = struct.pack("!II", 8, SSL_REQUEST)
 OFFER = struct.Struct("!cII")  # R, length, code
 AUTHENTICATION, SASL = b"R", 10
 BOUND = b"SCRAM-SHA-256-PLUS\0"
+MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+CERTIFICATES = {"sslcert", "sslkey", "sslpassword"}
 NEGOTIATION = b"v"  # may come before: of the protocol's version
 
 
@@ -37,6 +42,44 @@ class Upstream:
 
     address: str  # "host:port", or "/folder of its socket:port"
     tls: ssl.SSLContext | None = None
+    tls_optional: bool = False  # sslmode=prefer: in the clear where the server has no TLS
+    login: Login | None = None  # None: the service logs in, by way of the wire
+
+    @classmethod
+    def read(cls, url: str) -> "Upstream":
+        """From a database URL; ValueError for one whose way to log in is not spoken here."""
+        parts = urlsplit(url)
+        given = dict(parse_qsl(parts.query))
+        for name in CERTIFICATES & given.keys():
+            raise ValueError(f"{name}: client certificates are not supported, use a password")
+        mode = given.get("sslmode", "prefer")
+        if mode not in MODES:
+            raise ValueError(f"sslmode={mode}: expected one of {', '.join(MODES)}")
+        tls = None if mode == "disable" else context_of(mode, given.get("sslrootcert"))
+        return cls(
+            address=f"{parts.hostname}:{parts.port or 5432}",
+            tls=tls,
+            tls_optional=mode in ("allow", "prefer"),
+            login=Login(unquote(parts.username or ""), unquote(parts.password or "")),
+        )
+
+    async def session(self, client: Streams, startup: bytes) -> Streams:
+        """A connection on which the startup message has been said, for this client.
+
+        OSError when there is none to be had, LoginError when a login fails.
+        """
+        if self.login is None:
+            server = await self.connect()
+            server[1].write(startup)
+            return server
+        await self.login.admit(client, startup)
+        server = await self.connect()
+        try:
+            client[1].write(await self.login.enter(server, startup))
+        except BaseException:
+            server[1].close()
+            raise
+        return server
 
     async def connect(self) -> Streams:
         """A connection, ready for the startup message; OSError when there is none to be had."""
@@ -46,7 +89,36 @@ class Upstream:
             return await asyncio.open_unix_connection(path, limit=READ_LIMIT_BYTES)
         if self.tls is None:
             return await asyncio.open_connection(host, int(port), limit=READ_LIMIT_BYTES)
-        return await _over_tls(host, int(port), self.tls)
+        try:
+            return await _over_tls(host, int(port), self.tls, edited=self.login is None)
+        except NoTlsError:
+            if not self.tls_optional:
+                raise
+        return await asyncio.open_connection(host, int(port), limit=READ_LIMIT_BYTES)
+
+
+class NoTlsError(ConnectionRefusedError):
+    """The server has no TLS."""
+
+
+def context_of(mode: str, authority: str | None) -> ssl.SSLContext:
+    """TLS as libpq means it: an authority is believed if it is named, `verify-full` asks for one.
+
+    ValueError for a file that cannot be read.
+    """
+    if mode not in ("verify-ca", "verify-full") and authority is None:
+        return trust(None)
+    try:
+        context = trust(Path(authority)) if authority not in (None, "system") else system_trust()
+    except OSError as error:
+        raise ValueError(f"sslrootcert={authority}: cannot be read ({error})") from None
+    context.check_hostname = mode == "verify-full" or authority == "system"
+    return context
+
+
+def system_trust() -> ssl.SSLContext:
+    """TLS that proves the server by this machine's own authorities."""
+    return ssl.create_default_context()
 
 
 def trust(authority: Path | None) -> ssl.SSLContext:
@@ -74,17 +146,15 @@ class _Asking(asyncio.Protocol):
             self.answer.set_exception(error or ConnectionResetError("no answer to SSLRequest"))
 
 
-async def _over_tls(host: str, port: int, context: ssl.SSLContext) -> Streams:
+async def _over_tls(host: str, port: int, context: ssl.SSLContext, *, edited: bool) -> Streams:
     loop = asyncio.get_running_loop()
     transport, asking = await loop.create_connection(_Asking, host, port)
     try:
         transport.write(ASK_FOR_TLS)
         # More than the one byte would be somebody's in between, to be taken for the server's.
         if (answer := await asking.answer) != b"S":
-            raise ConnectionRefusedError(
-                f"the database does not speak TLS: it answers {answer[:1]!r}"
-            )
-        reader = _Reader(limit=READ_LIMIT_BYTES, loop=loop)
+            raise NoTlsError(f"the database does not speak TLS: it answers {answer[:1]!r}")
+        reader = (_Reader if edited else asyncio.StreamReader)(limit=READ_LIMIT_BYTES, loop=loop)
         streams = asyncio.StreamReaderProtocol(reader, loop=loop)
         secured = await loop.start_tls(transport, streams, context, server_hostname=host)
         if secured is None:

@@ -99,6 +99,11 @@ CATALOGUE: dict[str, Entry] = {
         "Acknowledge the duplicates of a settled order at once instead of failing them: each "
         "failure comes back up to eight times.",
     ),
+    "A17": Entry(
+        "miscounted-effect",
+        "Credit, queue and write in the transaction that won the order's unique key, and give each "
+        "of them a key of the order's own.",
+    ),
 }
 
 IMPLIES: dict[str, tuple[str, ...]] = {
@@ -109,8 +114,8 @@ IMPLIES: dict[str, tuple[str, ...]] = {
     "A14": ("A1", "A2", "A3", "A5", "A8"),  # half of an order is committed or rolled back
     "A15": ("A1", "A8", "A11"),  # the forged one ships too, or its lines instead of the order's
     "A4": ("A1", "A8"),  # shipped before it was paid, and again after that
-    "A1": ("A8",),  # two rows that ship also move the stock twice
-    "A2": ("A3",),  # what never came to be was not there at the first look either
+    "A1": ("A8", "A17"),  # two rows that ship also move the stock twice, and are counted twice
+    "A2": ("A3", "A17"),  # what never came to be was not there at the first look either
     "A5": ("A3",),  # an order that is torn for good lacks what its acknowledgement promised
     "A7": ("A16",),  # nine refusals are more than five
 }

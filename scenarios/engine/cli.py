@@ -5,14 +5,13 @@ Results go to standard output, everything else to standard error; `--json` gives
 """
 
 import os
-import random
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from scenarios.engine.cluster_commands import COMMANDS
+from scenarios.engine import cluster_commands, explore_commands
 from scenarios.engine.exits import interruptible, mapped
 from scenarios.engine.options import (
     CONFIG,
@@ -32,6 +31,7 @@ from scenarios.engine.options import (
     SEED,
     SLO,
     WORKERS,
+    chosen,
     runs_root,
 )
 
@@ -51,6 +51,7 @@ def cli(debug: bool) -> None:
       onceproof run ./mine.py --config ./onceproof.toml
       onceproof check latest                           judge a run again, from its folder
       onceproof matrix                                 every strategy under every scenario
+      onceproof explore --strategy article             every order of two deliveries' steps
       onceproof publish latest --site site             a static site of stored results
 
     Exit status: 0 valid, 1 invalid, 2 unknown, 3 valid but an SLO missed, 130 interrupted,
@@ -277,16 +278,27 @@ def heal(runs: Path | None, as_json: bool) -> int:
 @DATABASE
 @RUNS
 @JSON
-def doctor(config: Path | None, database_url: str | None, runs: Path | None, as_json: bool) -> int:
-    """Check that this machine has what a run needs, and say what to do where it has not."""
+@click.option("--strategy", help="One of the service's strategies (default: its last one).")
+def doctor(
+    config: Path | None, database_url: str | None, runs: Path | None, as_json: bool,
+    strategy: str | None,
+) -> int:  # fmt: skip
+    """Check that this machine has what a run needs, and a service of yours, step by step.
+
+    What is missing or wrong is said with what to change.
+    """
     from scenarios.engine.doctor import examine
 
-    return interruptible(examine(config, database_url, runs_root(runs), as_json=as_json))
+    return interruptible(examine(config, database_url, runs_root(runs), strategy, as_json=as_json))
 
 
-def chosen(seed: int | None) -> int:
-    """The seed given, or a fresh one; it is printed and stands in the manifest."""
-    return random.SystemRandom().randrange(1_000_000) if seed is None else seed
+@cli.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
+def init(folder: Path) -> int:
+    """Write a commented onceproof.toml for a service of yours into FOLDER (default: here)."""
+    from scenarios.engine.init import write_config
+
+    return write_config(folder)
 
 
 def listed(names: str) -> list[str]:
@@ -294,7 +306,7 @@ def listed(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-for command in COMMANDS:
+for command in (*explore_commands.COMMANDS, *cluster_commands.COMMANDS):
     cli.add_command(command)
 
 

@@ -6,17 +6,19 @@ file: `secret_from` names the environment variable that carries one.
 """
 
 import os
-import re
 import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from cluster.spawn import module_environment
+from loadtests.dialect import CANCELLED, CREATE, PAID, Dialect
 from results.errors import ConfigError
+from results.ledger import COUNT_PREFIX
+from scenarios.engine.config_check import check_roles, check_texts, check_values, explain, line_of
+from scenarios.engine.variables import Told, filled
 
 
 class ServiceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,14 +28,23 @@ class ServiceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     webhook: str
     create_webhook: str | None = None
     cancel_webhook: str | None = None
+    signature: str = "shopify"  # a name of loadtests/signatures
+    payload: str | None = None  # template of the body of orders/paid; None: Shopify's order
+    create_payload: str | None = None
+    cancel_payload: str | None = None
     ready: str = "/readyz"
+    ready_seconds: float = 20.0
     secret_from: str
     previous_secret_from: str | None = None  # still accepted while Shopify rotates the secret
-    database_from: str
+    database_from: str | None = None  # None: `environment` or `settings` say it in parts
     provider_from: str | None = None
     strategy_from: str | None = None
     port_from: str = "PORT"
+    port: int | None = None  # the service listens there and nowhere else: one replica
+    environment: dict[str, str] = {}  # more variables; {database_host} and others are filled in
+    settings: str | None = None  # template of a settings file; {settings} is the path of the file
     schema: tuple[str, ...] = ()  # run once against a fresh database
+    seed: str | None = None  # SQL for each order before it is announced; {order_id}, {shop}
     roles: dict[str, tuple[str, ...]] = {}  # "web" answers webhooks; others work behind it
 
 
@@ -46,6 +57,7 @@ class LedgerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     webhook_log: str | None = None
     inbox: str | None = None  # acknowledged, durably stored, not worked off yet
     stock: str | None = None
+    counts: dict[str, str] = {}  # how often an order took effect, by each book of the service's own
 
 
 class KubernetesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,23 +83,69 @@ class ServiceConfig(Described, frozen=True, kw_only=True):
 
     folder: Path
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is the service that ships with onceproof."""
+        return self.folder == OWN_CONFIG.parent
+
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """The variables of a command: the user's own and those given; for ours, our modules too."""
-        if self.folder == OWN_CONFIG.parent:
+        if self.ours:
             return module_environment(given)
         return {**os.environ, **given}
 
-    def command(self, role: str) -> tuple[str, ...]:
-        """The command line of a role; `{python}` stands for the interpreter that runs us."""
-        return tuple(part.replace("{python}", sys.executable) for part in self.service.roles[role])
+    def variables(self, told: Told) -> dict[str, str]:
+        """The variables that tell a process of the service what it has to know."""
+        service, places = self.service, told.places()
+        named = {
+            service.database_from: told.dsn,
+            service.secret_from: told.secret,
+            service.strategy_from: told.strategy,
+            service.provider_from: told.provider_url,
+            service.port_from: str(told.port) * bool(told.host),
+            "HOST": told.host,
+        }
+        more = {key: filled(value, places) for key, value in service.environment.items()}
+        return {name: value for name, value in named.items() if name and value} | more
 
-    def schema_command(self) -> tuple[str, ...]:
+    def command(self, role: str, settings: str = "") -> tuple[str, ...]:
+        """The command line of a role, with the path of its settings file, if it has one."""
+        return completed(self.service.roles[role], settings)
+
+    def schema_command(self, settings: str = "") -> tuple[str, ...]:
         """The command line that prepares a fresh database, () if the service needs none."""
-        return tuple(part.replace("{python}", sys.executable) for part in self.service.schema)
+        return completed(self.service.schema, settings)
+
+    def file(self, name: str | None) -> Path | None:
+        """A file that is named beside the onceproof.toml."""
+        return None if name is None else self.folder / name
+
+    def dialect(self) -> Dialect:
+        """How the service's sender speaks; ConfigError for a template that cannot be used."""
+        service = self.service
+        files = {
+            PAID: self.file(service.payload),
+            CREATE: self.file(service.create_payload),
+            CANCELLED: self.file(service.cancel_payload),
+        }
+        try:
+            return Dialect.read(service.signature, {k: v for k, v in files.items() if v})
+        except ValueError as error:
+            raise ConfigError(f"{error}.") from None
 
     def ledger_queries(self) -> dict[str, str]:
         """Name to SELECT, of those that the service declares."""
-        return {name: sql for name, sql in msgspec.structs.asdict(self.ledger).items() if sql}
+        declared = msgspec.structs.asdict(self.ledger)
+        counts = declared.pop("counts")
+        return {name: sql for name, sql in declared.items() if sql} | {
+            f"{COUNT_PREFIX}{name}": sql for name, sql in counts.items()
+        }
+
+
+def completed(command: tuple[str, ...], settings: str) -> tuple[str, ...]:
+    """A command line; `{python}` stands for the interpreter that runs us."""
+    places = {"python": sys.executable, "settings": settings}
+    return tuple(filled(part, places) for part in command)
 
 
 OWN_CONFIG = Path(__file__).resolve().parents[2] / "service" / "onceproof.toml"
@@ -108,7 +166,9 @@ def load_config(path: Path) -> ServiceConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}). Name one with --config.") from None
     try:
-        check_roles(path, text, tomllib.loads(text))
+        raw = tomllib.loads(text)
+        check_roles(path, text, raw)
+        check_texts(path, text, raw)
         described = msgspec.toml.decode(text, type=Described)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}. It must be a TOML file.") from None
@@ -120,63 +180,8 @@ def load_config(path: Path) -> ServiceConfig:
             f'{path}: line {line}: service.roles.web: expected a command, as in web = ["node", '
             '"server.js"].'
         )
-    check_values(path, text, described)
+    check_values(path, text, msgspec.structs.asdict(described.service))
     return ServiceConfig(
         service=described.service, strategies=described.strategies, ledger=described.ledger,
         kubernetes=described.kubernetes, folder=path.resolve().parent,
     )  # fmt: skip
-
-
-def check_values(path: Path, text: str, described: Described) -> None:
-    """ConfigError for a path without its slash, and for a role without a command."""
-    service = described.service
-    for key in ("webhook", "create_webhook", "cancel_webhook", "ready"):
-        value = getattr(service, key)
-        if value is not None and not value.startswith("/"):
-            raise ConfigError(
-                f"{path}: line {line_of(text, 'service', key)}: service.{key}: expected a path "
-                f'with its slash, as in {key} = "/{value}".'
-            )
-    for role, command in service.roles.items():
-        if not command or not command[0]:
-            raise ConfigError(
-                f"{path}: line {line_of(text, 'service.roles', role)}: service.roles.{role}: "
-                'expected a command, as in ["node", "server.js"].'
-            )
-
-
-def check_roles(path: Path, text: str, raw: dict[str, Any]) -> None:
-    """ConfigError for a role that is no list of words; the decoder does not say which one."""
-    service = raw.get("service")
-    roles = service.get("roles") if isinstance(service, dict) else None
-    for name, command in roles.items() if isinstance(roles, dict) else ():
-        if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
-            line = line_of(text, "service.roles", name)
-            raise ConfigError(
-                f"{path}: line {line}: service.roles.{name}: expected a list of words, as in "
-                f'{name} = ["node", "server.js"].'
-            )
-
-
-def explain(path: Path, text: str, complaint: str) -> str:
-    """Turn the decoder's complaint into file, line, key and what was expected."""
-    expected, _, where = complaint.partition(" - at `$")
-    table = re.sub(r"\[.*", "", where.rstrip("`").lstrip("."))
-    field = re.search(r"field `([^`]+)`", expected)
-    key = ".".join(part for part in (table, field.group(1) if field else "") if part)
-    parent, _, leaf = key.rpartition(".")
-    return f"{path}: line {line_of(text, parent, leaf)}: {key or 'the file'}: {expected}."
-
-
-def line_of(text: str, table: str, key: str) -> int:
-    """The line of `key` in `[table]`; the table's own line, or 1, where the key is missing."""
-    current, table_line = "", 1
-    leaf = re.sub(r"\[.*", "", key)
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[([^\]]+)\]", line):
-            current = header.group(1).strip()
-            if current in (table, f"{table}.{leaf}"):
-                table_line = number
-        elif current == table and re.match(rf'\s*"?{re.escape(leaf)}"?\s*=', line):
-            return number
-    return table_line

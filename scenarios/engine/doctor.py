@@ -1,5 +1,7 @@
 """Does this machine have what a run needs? One line for each thing, with what to do where not.
 
+A service that is not ours is started and tried as well (`scenarios.engine.checkup`).
+
 A fault that this machine cannot have is shown as unavailable, with what it would take; a run that
 does not ask for it needs it not.
 """
@@ -17,17 +19,19 @@ from cluster.foreign import allowed
 from cluster.journal import Journal
 from cluster.postgres import Postgres
 from results.errors import OnceproofError
+from scenarios.engine.checkup import check_up
 from scenarios.engine.config import find_config, load_config
 from scenarios.engine.disk import FREE_MIN_BYTES, free_bytes, places, size
-from scenarios.engine.show import consoles, say_json
+from scenarios.engine.show import consoles, pick_strategy, say_json
 
 Finding = tuple[str, bool, str]
 
 
 async def examine(
-    config_path: Path | None, database_url: str | None, runs: Path, *, as_json: bool
-) -> int:
-    """Check Python, configuration, Postgres, the disks and a database given; 255: no run can be."""
+    config_path: Path | None, database_url: str | None, runs: Path, strategy: str | None, *,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Check the machine, a database given and a service that is not ours; 255: no run can be."""
     findings: list[Finding] = [
         ("python", sys.version_info >= (3, 11), f"{sys.version.split()[0]} (3.11 or newer)"),
         configuration(config_path),
@@ -36,6 +40,10 @@ async def examine(
     ]
     if database_url is not None:
         findings.append(await database(database_url))
+    if all(ok for _, ok, _ in findings):
+        config = load_config(find_config(config_path))
+        if not config.ours:
+            findings += await check_up(config, pick_strategy(config, strategy), database_url)
     optional: list[Finding] = [(kind, *available()) for kind, available in faults.NEEDS.items()]
     if as_json:
         say_json([

@@ -27,7 +27,10 @@ from results.errors import OnceproofError
 INTERRUPTED, USAGE, HARNESS = 130, 254, 255
 
 
-def interruptible(main: Coroutine[Any, Any, int]) -> int:
+def interruptible(
+    main: Coroutine[Any, Any, int],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> int:
     """Run `main`; Ctrl-C, SIGTERM and SIGHUP end it, with all of its cleaning up.
 
     Whoever presses Ctrl-C again is told to wait: cut short, the cleaning up would leave a database
@@ -53,7 +56,8 @@ def interruptible(main: Coroutine[Any, Any, int]) -> int:
         return await main
 
     try:
-        return asyncio.run(guarded())
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(guarded())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     except BaseException:

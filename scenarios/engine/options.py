@@ -5,6 +5,7 @@ starts. Nothing heavy is imported for `--help`.
 """
 
 import os
+import random
 from pathlib import Path
 
 import click
@@ -102,3 +103,8 @@ def runs_root(given: Path | None) -> Path:
     from results.run_folder import default_runs_root
 
     return given or default_runs_root()
+
+
+def chosen(seed: int | None) -> int:
+    """The seed given, or a fresh one; it is printed and stands in the manifest."""
+    return random.SystemRandom().randrange(1_000_000) if seed is None else seed

@@ -5,8 +5,13 @@ SELECTs, all of them from its onceproof.toml.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from secrets import token_hex
+from types import MappingProxyType
 from urllib.parse import urlsplit, urlunsplit
 
 from cluster.child_logs import ChildLogs
@@ -21,7 +26,9 @@ from cluster.wire.client import Wire
 from cluster.witness.client import WitnessClient
 from loadtests.swarm import Swarm, SwarmPlan
 from results.run_folder import RunFolder
+from scenarios.engine.config import ServiceConfig
 from scenarios.engine.plan import RunPlan, note
+from scenarios.engine.seed_orders import seed_orders
 from scenarios.engine.stand import (
     RunningSwarm,
     SendSwarm,
@@ -29,9 +36,12 @@ from scenarios.engine.stand import (
     Watch,
     apply_schema,
     drawn_secrets,
+    with_settings,
 )
+from scenarios.engine.variables import Told
 
 HOST = "127.0.0.1"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @asynccontextmanager
@@ -39,7 +49,9 @@ async def standing_on_processes(
     plan: RunPlan, folder: RunFolder, watch: Watch
 ) -> AsyncIterator[Stand]:
     """All of it as processes of this machine."""
-    config, replicas = plan.config, plan.scenario.replicas
+    config = plan.config
+    # Where the service listens on one port alone there is one replica: its deliveries race in it.
+    replicas = 1 if config.service.port else plan.scenario.replicas
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(folder.journal))
         token, secret, next_secret = drawn_secrets(plan)
@@ -52,6 +64,7 @@ async def standing_on_processes(
         )
         stack.push_async_callback(postgres.stop)
         watch(f"Postgres {postgres.version} from {postgres.provider}")
+        watch("preparing the database")
         async with asyncio.TaskGroup() as tasks:  # one that fails ends the others
             starting_wire = tasks.create_task(start_wire(stack, postgres, folder, journal, token))
             starting_witness = tasks.create_task(
@@ -65,6 +78,7 @@ async def standing_on_processes(
             journal=journal,
             log_folder=folder.logs,
             secrets=hidden,
+            ready_seconds=config.service.ready_seconds,
             on_event=lambda event: watch(f"{event.replica} {event.what} {event.detail}"),
         )
         stack.push_async_callback(place.stop_all)
@@ -77,9 +91,15 @@ async def standing_on_processes(
             environments=place, ledger=ledger, targets={}, send=sender(folder, journal, secret,
             next_secret), secret=secret, next_secret=next_secret,
         )  # fmt: skip
-        watch(f"starting {replicas} replicas of {config.service.name}")
-        await start_replicas(stand, place, witness.port, plan.strategy, replicas)
+        named = f"{replicas} replica{'s' * (replicas > 1)} of {config.service.name}"
+        watch(f"starting {named}")
+        settings = settings_folder(stack, journal)
+        await start_replicas(stand, place, witness.port, plan.strategy, replicas, settings)
+        watch("reading the ledger")
         await ledger.snapshot("sample")  # a wrong query is found before any traffic
+        if config.service.seed:
+            watch("seeding the orders' rows")
+            await seed_orders(plan, postgres.dsn)
         note(
             folder,
             postgres={"provider": postgres.provider, "version": postgres.version,
@@ -87,6 +107,16 @@ async def standing_on_processes(
             replicas=replicas,
         )  # fmt: skip
         yield stand
+        if exits := +place.exits:
+            note(folder, exits=dict(exits))
+
+
+def settings_folder(stack: AsyncExitStack, journal: Journal) -> Path:
+    """A folder for files with passwords: of this user alone, and gone with the run."""
+    settings = Path(tempfile.gettempdir()) / f"onceproof-settings-{token_hex(6)}"
+    journal.create(settings)
+    stack.callback(shutil.rmtree, settings, ignore_errors=True)
+    return settings
 
 
 def sender(folder: RunFolder, journal: Journal, secret: str, next_secret: str) -> SendSwarm:
@@ -107,11 +137,16 @@ async def start_wire(
     stack: AsyncExitStack, postgres: Postgres, folder: RunFolder, journal: Journal, token: str
 ) -> Child:
     """The wire in its own process, in front of the run's Postgres."""
+    where: tuple[str, ...] = ()
+    environment = {"ONCEPROOF_TOKEN": token}
+    if postgres.foreign:
+        environment["ONCEPROOF_UPSTREAM"] = postgres.dsn
+    else:
+        where = ("--upstream", f"{postgres.host}:{postgres.port}")
     child = await spawn(
         "wire", "cluster.wire",
-        ("--upstream", f"{postgres.host}:{postgres.port}", "--control-port", "0",
-         "--file", str(folder.wire)),
-        environment={"ONCEPROOF_TOKEN": token},
+        (*where, "--control-port", "0", "--file", str(folder.wire)),
+        environment=environment,
         journal=journal, log_folder=folder.logs,
     )  # fmt: skip
     stack.push_async_callback(child.stop)
@@ -133,44 +168,49 @@ async def start_witness(
 
 
 async def start_replicas(
-    stand: Stand, place: Processes, witness_port: int, strategy: str, replicas: int
-) -> None:
+    stand: Stand, place: Processes, witness_port: int, strategy: str, replicas: int,
+    settings: Path,
+) -> None:  # fmt: skip
     """All web replicas and one of each other role, each with a wire port of its own."""
-    service = stand.config.service
+    config, service = stand.config, stand.config.service
     names = [("web", f"web-{index}") for index in range(replicas)]
     names += [(role, f"{role}-0") for role in service.roles if role != "web"]
     specs = []
     for role, name in names:
-        port = free_port() if role == "web" else 0
-        wire_port = await stand.wire.open_port(name)
-        environment = {
-            service.database_from: through(stand.dsn, wire_port),
-            service.secret_from: stand.next_secret or stand.secret,
-            service.port_from: str(port),
-            "HOST": HOST,
-        }
-        if service.previous_secret_from and stand.next_secret:
-            environment[service.previous_secret_from] = stand.secret
-        if service.strategy_from:
-            environment[service.strategy_from] = strategy
-        if service.provider_from:
-            environment[service.provider_from] = f"http://{HOST}:{witness_port}/shipments"
-        url = f"http://{HOST}:{port}" if role == "web" else ""
-        specs.append(
-            ProcessSpec(
-                name=name, role=role, command=stand.config.command(role), url=url,
-                environment=stand.config.environment(environment),
-                folder=stand.config.folder,
-                ready_path=service.ready if role == "web" else "",
-            )
+        told = Told(
+            dsn=through(stand.dsn, await stand.wire.open_port(name)), host=HOST,
+            port=0 if role != "web" else service.port or free_port(),
+            provider_url=f"http://{HOST}:{witness_port}/shipments",
+            secret=stand.next_secret or stand.secret, strategy=strategy,
         )  # fmt: skip
+        more = {}
+        if service.previous_secret_from and stand.next_secret:
+            more[service.previous_secret_from] = stand.secret
+        specs.append(replica_spec(config, role, name, told, settings / name, more))
         if role == "web":
-            stand.targets[name] = url
+            stand.targets[name] = specs[-1].url
     await asyncio.gather(*(place.start(spec) for spec in specs))
 
 
+def replica_spec(
+    config: ServiceConfig, role: str, name: str, told: Told, settings: Path,
+    more: Mapping[str, str] = NOTHING,
+) -> ProcessSpec:  # fmt: skip
+    """How to start one replica; `settings` is where its settings file goes, if it reads one."""
+    told = with_settings(config, told, settings)
+    return ProcessSpec(
+        name=name, role=role, command=config.command(role, told.settings),
+        url=f"http://{HOST}:{told.port}" if role == "web" else "",
+        environment=config.environment({**config.variables(told), **more}),
+        folder=config.folder,
+        ready_path=config.service.ready if role == "web" else "",
+    )  # fmt: skip
+
+
 def through(dsn: str, port: int) -> str:
-    """The same database, by way of the wire's port."""
+    """The same database, by way of the wire's port: in the clear, whatever the server asks for."""
     parts = urlsplit(dsn)
     user = parts.netloc.rpartition("@")[0]
-    return urlunsplit(parts._replace(netloc=f"{user}@{HOST}:{port}" if user else f"{HOST}:{port}"))
+    place = f"{user}@{HOST}:{port}" if user else f"{HOST}:{port}"
+    asked = [one for one in parts.query.split("&") if one and not one.startswith("ssl")]
+    return urlunsplit(parts._replace(netloc=place, query="&".join(asked)))

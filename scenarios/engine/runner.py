@@ -3,6 +3,7 @@
 from results.checker import judge
 from results.run_folder import RunFolder
 from results.verdict import Verdict
+from scenarios.engine.baseline import before_any_verdict
 from scenarios.engine.disk import bounded, require_room
 from scenarios.engine.injector import inject_all
 from scenarios.engine.plan import RunPlan, opened
@@ -21,6 +22,7 @@ async def run(plan: RunPlan, watch: Watch) -> tuple[RunFolder, Verdict]:
     ):  # fmt: skip
         await stand.wire.delay("*", plan.scenario.stretch_ms / 1000)
         async with controlled(stand):
+            await before_any_verdict(plan, stand, watch)
             async with sampling(stand):
                 async with swarm(plan, stand, watch) as traffic:
                     await inject_all(plan, stand, traffic, watch)

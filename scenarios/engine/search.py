@@ -8,16 +8,14 @@ order with two shipments. It is no exploration: it says nothing of what it did n
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import aiohttp
-
+from cluster.wire.client import Wire
 from cluster.wire.rules import Rule
-from loadtests import shopify
 from loadtests.recorder import Recorder
 from loadtests.traffic import PlannedOrder, order_number, plan_order
-from results.records import Intent
 from scenarios.engine.plan import RunPlan, note
+from scenarios.engine.sender import Sender, sender_session
 from scenarios.engine.stand import Stand, Watch
 
 WORKER = 99  # order ids of their own
@@ -27,64 +25,23 @@ ALONE_SECONDS = 0.8  # how long B may take alone before it counts as waiting for
 SHIPPED_SECONDS = 2.0
 
 
-@dataclass(slots=True)
-class Sender:
-    """Sends single deliveries as the swarm would, into a history file of its own."""
-
-    stand: Stand
-    session: aiohttp.ClientSession
-    recorder: Recorder
-
-    async def deliver(self, order: PlannedOrder, copy: int, topic: str, target: str) -> None:
-        """One POST to one replica, recorded before and after."""
-        webhook_id = order.webhooks[copy].webhook_id
-        if topic == "orders/create":
-            webhook_id = order.event_id[:-4] + "c0de"
-        intent = Intent(
-            attempt_id=f"{webhook_id}.{copy}.1", group_id=f"{order.order_id}", shop=order.shop,
-            order_id=order.order_id, topic=topic, webhook_id=webhook_id, event_id=order.event_id,
-            copy=copy, attempt=1, authentic=True, target=target, lines=order.lines,
-            intended_ns=time.monotonic_ns(),
-        )  # fmt: skip
-        content = shopify.body(order, topic)
-        signature = shopify.sign(self.stand.secret, content)
-        headers = shopify.headers(order, webhook_id, topic, signature)
-        headers["X-Onceproof-Attempt"] = intent.attempt_id
-        self.recorder.intend([intent])
-        sent_ns, status, error = time.monotonic_ns(), None, None
-        service = self.stand.config.service
-        path = service.webhook if topic == "orders/paid" else service.create_webhook
-        url = f"{self.stand.targets[target]}{path}"
-        try:
-            async with self.session.post(
-                url, data=content, headers=headers, allow_redirects=False
-            ) as answer:
-                async for _ in answer.content.iter_chunked(1 << 16):
-                    pass  # to its end, which 5 s limit; kept nowhere
-                status = answer.status
-        except (aiohttp.ClientError, TimeoutError) as problem:
-            error = repr(problem)
-        self.recorder.complete(intent.attempt_id, sent_ns=sent_ns, status=status, error=error)
-
-
 async def search(plan: RunPlan, stand: Stand, watch: Watch) -> None:
     """Try one preemption after each step; notes the guilty order in the manifest."""
     first, second = list(stand.targets)[:2]
     choices = plan.random("search")
     recorder = Recorder(stand.folder.history(WORKER))
-    timeout = aiohttp.ClientTimeout(total=shopify.TOTAL_SECONDS, connect=shopify.CONNECT_SECONDS)
     await stand.wire.delay("*", 0)
     distinct = plan.scenario.traffic.duplicates.ids == "distinct"
     tried = 0
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        sender = Sender(stand, session, recorder)
+    async with sender_session() as session:
+        sender = Sender(stand.config, stand.secret, stand.targets, session, recorder)
         for step in range(1, STEPS_MAX + 1):
             watch(f"directed search: the first delivery held before its step {step}")
             number = order_number(plan.seed, WORKER, step)
             order = plan_order(choices, number, 0.0, 2, distinct)
             order = replace(order, lines=order.lines[:1])  # a short history reads best
             tried += 1
-            held = await preempt(sender, order, step, first, second)
+            held = await preempt(stand.wire, sender, order, step, first, second)
             if await shipments(stand, order) > 1:
                 note(stand.folder, directed_order=order.order_id, directed_step=step)
                 break
@@ -93,10 +50,11 @@ async def search(plan: RunPlan, stand: Stand, watch: Watch) -> None:
     recorder.end(worker=WORKER, planned=tried, sent=tried, shed=0)
 
 
-async def preempt(sender: Sender, order: PlannedOrder, step: int, first: str, second: str) -> bool:
+async def preempt(
+    wire: Wire, sender: Sender, order: PlannedOrder, step: int, first: str, second: str
+) -> bool:
     """A until its step, then B, then A's rest; False when A has no such step."""
-    wire = sender.stand.wire
-    if sender.stand.config.service.create_webhook:
+    if sender.config.service.create_webhook:
         await sender.deliver(order, 0, "orders/create", first)
     rule = Rule(
         rule_id=f"search-{step}", point="before", replicas=(first,), occurrence=step,

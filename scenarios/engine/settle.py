@@ -91,8 +91,8 @@ async def settle(stand: Stand, deadline_seconds: float, watch: Watch) -> None:
     """Wait until nothing moves any more, and note in the manifest whether that came to be.
 
     Every replica is ready, nothing is unsent, open or waiting, the provider is quiet, and every
-    order that was acknowledged has shipped. If all but the last holds at the deadline, the run has
-    settled all the same: what has not shipped by then was lost.
+    order that was acknowledged has shipped, and is counted by every book. If all but the last
+    holds at the deadline, the run has settled all the same: what has not shipped by then was lost.
     """
     watch("waiting until nothing moves any more")
     still = False
@@ -100,7 +100,11 @@ async def settle(stand: Stand, deadline_seconds: float, watch: Watch) -> None:
         async with asyncio.timeout(deadline_seconds):
             while True:
                 still = await standing_still(stand)
-                if still and not await asyncio.to_thread(owed, stand):
+                if (
+                    still
+                    and not stand.ledger.uncounted
+                    and not await asyncio.to_thread(owed, stand)
+                ):
                     return
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:

@@ -7,8 +7,10 @@ starts is started in one place and in one order, so that one `async with` cleans
 
 import asyncio
 import secrets
+import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from cluster.child_logs import ChildLogs
@@ -23,6 +25,7 @@ from results.errors import ClusterError
 from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig
 from scenarios.engine.plan import RunPlan
+from scenarios.engine.variables import Told, write_settings
 
 SCHEMA_SECONDS = 60.0
 Watch = Callable[[str], None]
@@ -81,11 +84,32 @@ def drawn_secrets(plan: RunPlan) -> tuple[str, str, str]:
     return secrets.token_hex(16), secrets.token_hex(16), rotated
 
 
+def with_settings(config: ServiceConfig, told: Told, file: Path) -> Told:
+    """The same with a settings file made for it, if the service reads one."""
+    template = config.file(config.service.settings)
+    if template is None:
+        return told
+    told = replace(told, settings=str(file))
+    write_settings(template, file, told.places())
+    return told
+
+
 async def apply_schema(config: ServiceConfig, dsn: str, journal: Journal, logs: ChildLogs) -> None:
     """Run the service's own schema command against the fresh database."""
-    command = config.schema_command()
-    if not command:
+    if not config.service.schema:
         return
+    with tempfile.TemporaryDirectory(prefix="onceproof-settings-") as settings:
+        told = with_settings(config, Told(dsn=dsn), Path(settings) / "schema")
+        command = config.schema_command(told.settings)
+        environment = config.environment({**config.variables(told), RUN_VARIABLE: journal.owner})
+        await run_schema(command, environment, config.folder, journal, logs)
+
+
+async def run_schema(
+    command: tuple[str, ...], environment: dict[str, str], folder: Path, journal: Journal,
+    logs: ChildLogs,
+) -> None:  # fmt: skip
+    """Run the command and wait for its end; ClusterError with its last words if it failed."""
     try:
         with logs.open("schema") as output:
             process = await asyncio.create_subprocess_exec(
@@ -93,10 +117,8 @@ async def apply_schema(config: ServiceConfig, dsn: str, journal: Journal, logs: 
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=config.environment(
-                    {config.service.database_from: dsn, RUN_VARIABLE: journal.owner}
-                ),
-                cwd=config.folder,
+                env=environment,
+                cwd=folder,
                 start_new_session=True,
             )
     except OSError as error:

@@ -13,6 +13,11 @@ import pytest
 
 WHOLE_RUNS = (
     "test_own_service",
+    "test_other_senders",
+    "test_own_books",
+    "test_managed_database",
+    "test_examples",
+    "test_explore",
     "test_runs",
     "test_fault_runs",
     "test_killed_runner",

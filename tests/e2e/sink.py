@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from loadtests.shopify import sign
+from loadtests.signatures.shopify import sign
 from loadtests.swarm import Swarm, SwarmPlan
 from results.records import Completion, GeneratorEnd, Intent, Outcome
 
@@ -41,7 +41,7 @@ class Sink:
         self.received[attempt_id] += 1
         self.bodies[webhook_id].add(content)
         self.topics.append(request.headers["X-Shopify-Topic"])
-        self.forged += request.headers.get("X-Shopify-Hmac-Sha256") != sign(SECRET, content)
+        self.forged += request.headers.get("X-Shopify-Hmac-Sha256") != sign(SECRET, content, "", 0)
         return await self.answer(request, int(attempt_id.rpartition(".")[2]))
 
     async def follow(self, _request: web.Request) -> web.StreamResponse:

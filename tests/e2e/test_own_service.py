@@ -83,8 +83,7 @@ from scenarios import Burst, Scenario, Thresholds, Traffic
 
 scenario = Scenario(
     title="A few duplicates", replicas=2,
-    traffic=Traffic(orders=60, per_second=30, duplicates=Burst(copies=2, ids="distinct"),
-                    create="never"),
+    traffic=Traffic(orders=60, per_second=30, duplicates=Burst(copies=2, ids="distinct")),
     needs=Thresholds(overlapping_groups=10, lateness_p99_ms=2_000),
 )
 """
@@ -116,7 +115,12 @@ def test_a_strangers_service_is_run_as_the_stranger_would(
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr
     folder = RunFolder.find(runs)
-    assert len(folder.load().history.by_order) == 60
+    bundle = folder.load()
+    assert len(bundle.history.by_order) == 60 + 1
+    assert bundle.manifest.environment["baseline"] == {
+        "status": 200, "committed_before_answer": True, "second_status": 200,
+        "second": "effect again" if how == "twice" else "no effect",
+    }  # fmt: skip
     assert set(json.loads(folder.verdict.read_bytes())["totals"]) == codes
 
 

@@ -290,3 +290,40 @@ async def test_whatever_the_driver_says_of_a_lost_connection_it_is_replaced(
     assert not await reader.settled()
     assert len(set(pids)) == 2
     await reader.close()
+
+
+async def test_counts_are_added_up_and_waited_for(postgres: Postgres, tmp_path: Path) -> None:
+    file = tmp_path / "ledger.jsonl"
+    dsn = await postgres.fresh_database("counted")
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(
+        "CREATE TABLE bought (id bigint, status text); CREATE TABLE jobs (id bigint);"
+        "CREATE TABLE accounts (id bigint, cents int);"
+        "INSERT INTO bought VALUES (1, 'paid'), (2, 'pending')"
+    )
+    reader = LedgerReader(
+        dsn,
+        {
+            "orders": "SELECT 's' AS shop, id AS order_id, status FROM bought",
+            "count credits": "SELECT 's' AS shop, id AS order_id, cents / 500.0 AS count"
+                             " FROM accounts",
+            "count jobs": "SELECT 's' AS shop, id AS order_id, 1 AS count FROM jobs",
+        },
+        file,
+    )  # fmt: skip
+    await reader.snapshot("sample")
+    assert reader.uncounted == 1
+    await connection.execute("INSERT INTO accounts VALUES (1, 500)")
+    await reader.snapshot("sample")
+    assert reader.uncounted == 1
+    await connection.execute("INSERT INTO jobs VALUES (1), (1)")
+    found = await reader.snapshot("sample")
+    assert reader.uncounted == 0
+    assert [(one.name, one.times) for one in found.orders[0].counts] == [
+        ("credits", 1), ("jobs", 2),
+    ]  # fmt: skip
+    await connection.execute("UPDATE accounts SET cents = 750")
+    with pytest.raises(ConfigError, match="as count, which is no whole number"):
+        await reader.snapshot("sample")
+    await reader.close()
+    await connection.close()

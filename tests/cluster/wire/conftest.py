@@ -92,7 +92,8 @@ class Bench:
 @asynccontextmanager
 async def started_wire(upstream: str, file: Path, *more: str) -> AsyncIterator[int]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cluster.wire", "--upstream", upstream, "--control-port", "0",
+        sys.executable, "-m", "cluster.wire", *(("--upstream", upstream) * bool(upstream)),
+        "--control-port", "0",
         "--file", str(file), *more, cwd=ROOT, env={**os.environ, "ONCEPROOF_TOKEN": TOKEN},
         stdout=subprocess.PIPE,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from results.bundle import Bundle
 from results.records import Line, Outcome, Stage
 from tests.unit.results.planted import DECLARED
 from tests.unit.results.plants import NEIGHBOUR, PLANTS, VICTIM
-from tests.unit.results.world import FIRST, ONE_LINE, OTHER_SHOP, QUERIES, SHOP, SKUS, World
+from tests.unit.results.world import COUNTED, FIRST, ONE_LINE, OTHER_SHOP, SHOP, SKUS, World
 
 KINDS = ("deliver", "deliver", "repeat", "ship", "state", "state", "look", "leak", "fault", "hold",
          "transact", "shared", "late")  # fmt: skip
@@ -24,7 +24,7 @@ class Chaos:
 
     def __init__(self, seed: int) -> None:
         self.chance = chance = random.Random(seed)
-        declared = tuple(name for name in QUERIES if chance.random() < 0.85)
+        declared = tuple(name for name in COUNTED if chance.random() < 0.85)
         self.world = World(ledger_queries=declared, attempts=chance.choice([3, 9]))
         self.shops = [SHOP, OTHER_SHOP] if chance.random() < 0.2 else [SHOP]
         self.orders = [FIRST + number for number in range(chance.randint(1, 3))]
@@ -100,6 +100,10 @@ class Chaos:
             rows=1 if whole else chance.randint(0, 2),
             logs=1 if whole else chance.randint(0, 2),
             ids=(chance.choice(entries),) if chance.random() < 0.2 else (),
+            counts={
+                "credits": 1 if whole else chance.choice([0, 1, 1, 2]),
+                "jobs": 1 if whole else chance.choice([1, 1, 3]),
+            },
             movements=ONE_LINE if whole else chance.choice([
                 (), ONE_LINE * 2, (Line(sku=SKUS[1], quantity=1),),
                 (Line(sku=SKUS[0], quantity=1),) * 2, (*ONE_LINE, Line(sku=SKUS[0], quantity=-2)),

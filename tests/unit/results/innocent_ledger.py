@@ -5,7 +5,8 @@ from msgspec.structs import replace
 from results.records import Line, Outcome
 from tests.unit.results.innocent import innocent
 from tests.unit.results.planted import NEIGHBOUR, VICTIM, settled
-from tests.unit.results.world import ONE_LINE, OTHER_LINE, SKUS, World, manifest_of
+from tests.unit.results.plants import counted
+from tests.unit.results.world import COUNTED, ONE_LINE, OTHER_LINE, SKUS, World, manifest_of
 
 
 @innocent("A3")
@@ -216,3 +217,35 @@ def one_id_that_was_sent_for_two_orders(world: World) -> None:
     world.settled_order(NEIGHBOUR, at_ms=2_100)
     world.deliver(NEIGHBOUR, at_ms=2_100, copy=7, webhook=f"paid-{VICTIM}-0")
     world.hold_state(NEIGHBOUR, ids=(f"paid-{VICTIM}-0",))
+
+
+@innocent("A17")
+def counted_once_by_each(world: World) -> None:
+    world.manifest = manifest_of(ledger_queries=COUNTED)
+    counted(world)
+    settled(world)
+    world.look(at_ms=2_010)  # its job comes later
+    world.hold_state(VICTIM, counts={"credits": 1, "jobs": 1})
+
+
+@innocent("A17")
+def a_job_of_an_order_that_may_be_cancelled(world: World) -> None:
+    world.manifest = manifest_of(ledger_queries=COUNTED)
+    counted(world)
+    settled(world)
+    world.hold_state(VICTIM, counts={"credits": 1})
+    world.deliver(VICTIM, at_ms=2_050, topic="orders/cancelled", outcome=Outcome.INFO)
+
+
+@innocent("A17")
+def nothing_was_promised(world: World) -> None:
+    world.manifest = manifest_of(ledger_queries=COUNTED)
+    counted(world)
+    world.deliver(VICTIM, at_ms=2_000, outcome=Outcome.INFO)
+
+
+@innocent("A17")
+def an_older_order_that_was_counted_twice(world: World) -> None:
+    world.manifest = manifest_of(ledger_queries=("count credits",))
+    counted(world)
+    world.hold_state(VICTIM, status=None, rows=0, logs=0, movements=(), counts={"credits": 2})

@@ -66,14 +66,32 @@ def oracle(run: Any) -> Found:
         for order in orders if "movements" in declared else ():
             if moved_too_much(rows.get(order), [one for one in paid if one.order == order]):
                 found.add(("A8", *order))
+        if any(name.startswith("count ") for name in declared):
+            found |= {("A17", *order) for order in orders if max(counts(rows.get(order))) > 1}
         if "stock" in declared:
             found |= of_stock(declared, snapshot, rows, sent)
         if "webhook_log" in declared:
             found |= {("A11", *order) for order in astray(rows, sent)}
     if declared:
+        found |= uncounted(declared, ledgers[-1][1], paid, sent)
         found |= of_final(run, declared, ledgers[-1][1], sent, disturbed, shipped)
     found |= oracle_wire.contaminated(run, sent) | oracle_wire.premature(run, sent)
     return found | oracle_wire.zombies(run, sent, found)
+
+
+def counts(state: Any) -> list[int]:
+    return [one.times for one in state.counts] if state and state.counts else [0]
+
+
+def uncounted(declared: Any, rows: Any, paid: Any, sent: Any) -> Found:
+    """S5: at the end every declared count has an order once that had an ok."""
+    names = {name[6:] for name in declared if name.startswith("count ")}
+    acked = {one.order for one in paid if one.outcome == "ok"}
+    return {
+        ("A17", *order) for order in acked if not cancelled(order, sent)
+        for name in names if (name, 1) not in
+        [(one.name, one.times) for one in (rows[order].counts if order in rows else ())]
+    }  # fmt: skip
 
 
 def shipments(calls: Any, sent: Any, paid: Any) -> dict[Any, Any]:

@@ -1,8 +1,8 @@
 """Planted by what the ledger holds."""
 
 from results.records import Line, Outcome
-from tests.unit.results.plants import NEIGHBOUR, VICTIM, plant, settled
-from tests.unit.results.world import ONE_LINE, SKUS, World
+from tests.unit.results.plants import NEIGHBOUR, VICTIM, counted, plant, settled
+from tests.unit.results.world import COUNTED, ONE_LINE, SKUS, World, manifest_of
 
 
 @plant("A1 by two rows", "A8")
@@ -57,6 +57,32 @@ def shipped_without_its_order(world: World) -> None:
 def moved_by_half(world: World) -> None:
     settled(world)
     world.hold_state(VICTIM, movements=(Line(sku=SKUS[0], quantity=1),))
+
+
+@plant("A17")
+def credited_twice(world: World) -> None:
+    world.manifest = manifest_of(ledger_queries=COUNTED)
+    counted(world)
+    settled(world)
+    world.hold_state(VICTIM, counts={"credits": 2, "jobs": 1})
+
+
+@plant("A17 for a while")
+def credited_twice_and_taken_back(world: World) -> None:
+    world.manifest = manifest_of(ledger_queries=COUNTED)
+    counted(world)
+    settled(world)
+    world.hold_state(VICTIM, counts={"credits": 1, "jobs": 2})
+    world.look(at_ms=2_030)
+    world.hold_state(VICTIM, counts={"credits": 1, "jobs": 1})
+
+
+@plant("A17 in the end")
+def a_job_was_lost(world: World) -> None:
+    world.manifest = manifest_of(ledger_queries=COUNTED)
+    counted(world)
+    settled(world)
+    world.hold_state(VICTIM, counts={"credits": 1})
 
 
 @plant("A8")

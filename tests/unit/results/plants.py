@@ -7,6 +7,9 @@ work. Most of them wrong one order, the `VICTIM`.
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
+from results.records import Count
 from tests.unit.results.world import FIRST, World
 
 VICTIM = FIRST + 99
@@ -38,3 +41,10 @@ def plant(name: str, *beside: str) -> Callable[[Change], Change]:
 def settled(world: World) -> None:
     """The victim as it should be."""
     world.settled_order(VICTIM, at_ms=2_000)
+
+
+def counted(world: World) -> None:
+    """Every other order is counted once, as it should be."""
+    for key, state in world.states.items():
+        once = (Count("credits", 1), Count("jobs", 1))
+        world.states[key] = msgspec.structs.replace(state, counts=once)

@@ -53,6 +53,10 @@ SAID: dict[str, tuple[str, float]] = {
                              2_050),
     "A16": (f"{ORDER} was shipped, and webhook {WEBHOOK} was refused 5 times after that, at last "
             "with status 500.", 2_110),
+    "A17": (f"{ORDER} took effect 2 times by credits.", 10_000),
+    "A17 for a while": (f"{ORDER} took effect 2 times by jobs.", 2_030),
+    "A17 in the end": (f"{ORDER} was acknowledged, and in the end it never took effect by jobs.",
+                       2_008),
 }  # fmt: skip
 
 

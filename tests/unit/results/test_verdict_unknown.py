@@ -12,7 +12,8 @@ from results.records import Completion, FaultRecord, Outcome, Stage
 from results.verdict import Validity
 from tests.unit.results.clean import clean, clean_world
 from tests.unit.results.planted import planted
-from tests.unit.results.world import FIRST, SHOP, World, manifest_of, ns
+from tests.unit.results.plants import counted
+from tests.unit.results.world import COUNTED, FIRST, SHOP, World, manifest_of, ns
 
 
 def ended(change: Callable[[World], object], **manifest: object) -> Bundle:
@@ -272,3 +273,13 @@ def test_create_cancelled_and_forged_deliveries_promise_nothing() -> None:
 def test_a_gap_of_less_than_a_hundredth_of_a_long_run_is_no_doubt() -> None:
     verdict = check(ended(lambda world: long_run(world, gap_ms=9_000)))
     assert (verdict.validity, verdict.doubts) == (Validity.VALID, ())
+
+
+def test_a_service_without_a_provider_is_judged_by_its_own_books() -> None:
+    def counted_once(world: World) -> None:
+        world.manifest = manifest_of(ledger_queries=COUNTED, has_witness=False)
+        counted(world)
+
+    verdict = check(ended(counted_once))
+    assert (verdict.doubts, verdict.totals) == ((), {})
+    assert verdict.validity is Validity.VALID

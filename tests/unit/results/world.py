@@ -7,6 +7,7 @@ from results.records import (
     FORMAT_VERSION,
     Completion,
     ConnectionTrace,
+    Count,
     Evidence,
     FaultRecord,
     Fulfillment,
@@ -33,6 +34,7 @@ START_NS = 1_000_000_000_000
 INITIAL = 1_000_000
 SKUS = ("ONCE-001", "ONCE-002")
 QUERIES = ("orders", "fulfillments", "movements", "webhook_log", "stock")
+COUNTED = (*QUERIES, "count credits", "count jobs")
 ONE_LINE = (Line(sku=SKUS[0], quantity=2),)
 OTHER_LINE = (Line(sku=SKUS[1], quantity=1),)
 Step = tuple[str, tuple[str, ...], float, float, str, str, str]
@@ -148,6 +150,7 @@ class World:
     def hold_state(
         self, order: int, *, status: str | None = "paid", rows: int = 1, logs: int = 1,
         movements: tuple[Line, ...] = ONE_LINE, shop: str = SHOP, ids: tuple[str, ...] = (),
+        counts: dict[str, int] | None = None,
     ) -> None:  # fmt: skip
         """What the service's database holds of an order from now on; `ids` are more log entries."""
         home = "" if shop == SHOP else f"{shop[0]}-"
@@ -158,6 +161,7 @@ class World:
                 for number in range(rows)
             ),
             webhook_ids=(*(f"{home}paid-{order}-{number}" for number in range(logs)), *ids),
+            counts=tuple(Count(name, times) for name, times in (counts or {}).items()),
         )  # fmt: skip
 
     def queue(self, order: int, *, at_ms: float) -> None:

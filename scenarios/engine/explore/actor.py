@@ -1,0 +1,36 @@
+"""One delivery on one replica, and where it stands: at a gate, waiting, answered or dead."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from cluster.place import Replica
+from cluster.wire.rules import Park
+from cluster.witness.gated import HeldCall
+from loadtests.traffic import Webhook
+
+
+@dataclass(slots=True, eq=False)
+class Actor:
+    """A delivery under way; whoever decides sees only this."""
+
+    index: int
+    replica: Replica
+    webhook: Webhook
+    sending: "asyncio.Task[int | None] | None" = None
+    park: Park | None = None  # a step that waits before Postgres
+    call: HeldCall | None = None  # or one that waits before the provider
+    moved: bool = False  # it has taken a step, or died before its first
+    dead: bool = False
+    blocked: bool = False  # proved by Postgres: it waits for somebody's lock
+    silent: bool = False  # neither at a gate nor blocked nor done, and nothing moves
+    zombies: set[int] = field(default_factory=set)  # backends of a dead one that still work
+
+    @property
+    def answered(self) -> bool:
+        """The sender has its answer, or an error in its place."""
+        return self.sending is not None and self.sending.done()
+
+    @property
+    def at_gate(self) -> bool:
+        """A step of it can be taken."""
+        return self.park is not None or self.call is not None

@@ -1,0 +1,142 @@
+"""What an exploration found: codes by kind, the smallest schedule of each, and what was counted.
+
+The counterexample shown for a code has the fewest preemptions, then the fewest steps. A cell is
+*exhaustive* if every schedule within its bounds was played, none had a silent step and none
+diverged; only then do no codes mean that there are none to be found at this granularity.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from results.history import OrderKey
+from results.run_folder import RunFolder
+from results.verdict import Anomaly, NotJudged, Validity
+from scenarios.engine.explore.moves import SUFFIX, Schedule, Where
+from scenarios.engine.explore.walk import Walk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explored:
+    """All schedules of one kind."""
+
+    where: Where
+    schedules: tuple[Schedule, ...]
+    orders: tuple[OrderKey, ...]  # of each schedule
+    reduced: bool
+    preemptions_max: int | None
+    exhausted: bool
+    asleep: int
+    silent: int
+    divergences: int
+    seconds: float
+
+    @classmethod
+    def of(cls, walk: Walk, codes: Mapping[int, frozenset[str]]) -> "Explored":
+        """A walk, with the codes that the judges gave to its orders."""
+        return cls(
+            where=walk.where, reduced=walk.reduced, exhausted=walk.exhausted,
+            asleep=len(walk.asleep),
+            preemptions_max=walk.bounds.preemptions, divergences=walk.divergences,
+            seconds=walk.seconds, silent=sum(one.silent for one in walk.played),
+            orders=tuple((one.order.shop, one.order.order_id) for one in walk.played),
+            schedules=tuple(
+                Schedule(
+                    where=walk.where, moves=tuple(one.moves), statuses=one.statuses,
+                    preemptions=one.preemptions,
+                    codes=tuple(sorted(codes.get(one.order.order_id, ()), key=number)),
+                )
+                for one in walk.played
+            ),
+        )  # fmt: skip
+
+    @cached_property
+    def codes(self) -> dict[str, int]:
+        """How many schedules show each code: A1 before A10."""
+        counted = Counter(code for one in self.schedules for code in one.codes)
+        return {code: counted[code] for code in sorted(counted, key=number)}
+
+    @property
+    def refused(self) -> int:
+        """Schedules in which some delivery was answered by a 5xx, which a retry may heal."""
+        return sum(any((one or 0) >= 500 for one in each.statuses) for each in self.schedules)
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether "none" means that there is none."""
+        return self.exhausted and not self.silent and not self.divergences
+
+    @property
+    def outcomes(self) -> frozenset[tuple[tuple[str, ...], tuple[int | None, ...]]]:
+        """The distinct ends: codes and answers. Reduced and full must have the same."""
+        return frozenset(
+            (one.codes, tuple(sorted(one.statuses, key=str))) for one in self.schedules
+        )
+
+    def smallest(self, code: str) -> Schedule:
+        """The schedule that shows a code best."""
+        guilty = (one for one in self.schedules if code in one.codes)
+        return min(guilty, key=lambda one: (one.preemptions, len(one.moves)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exploration:
+    """All cells of one exploration, and the run's folder."""
+
+    folder: RunFolder
+    anomalies: tuple[Anomaly, ...]
+    not_judged: tuple[NotJudged, ...]
+    cells: tuple[Explored, ...]
+
+    @property
+    def validity(self) -> Validity:
+        """Invalid with any code, valid only where every cell is exhaustive."""
+        if self.anomalies:
+            return Validity.INVALID
+        whole = all(cell.exhaustive for cell in self.cells)
+        return Validity.VALID if whole else Validity.UNKNOWN
+
+    def write(self) -> dict[str, str]:
+        """Store the smallest schedule of every code; returns their names by cell and code."""
+        written = {}
+        for cell in self.cells:
+            for code in cell.codes:
+                name = f"{code}-{cell.where.ids}-{cell.where.row}{SUFFIX}"
+                cell.smallest(code).write(self.folder.path / name)
+                written[f"{cell.where.ids} {cell.where.row} {code}"] = name
+        return written
+
+    def as_json(self) -> dict[str, Any]:
+        """One document for programs."""
+        return {
+            "run": str(self.folder.path),
+            "validity": self.validity.value,
+            "cells": [
+                {
+                    "strategy": cell.where.strategy, "provider": cell.where.provider,
+                    "ids": cell.where.ids, "row": cell.where.row,
+                    "deliveries": cell.where.deliveries, "crashes": cell.where.crashes,
+                    "schedules": len(cell.schedules), "codes": cell.codes,
+                    "answered_5xx": cell.refused, "reduced": cell.reduced,
+                    "exhaustive": cell.exhaustive, "silent_steps": cell.silent,
+                    "divergences": cell.divergences, "seconds": round(cell.seconds, 3),
+                }
+                for cell in self.cells
+            ],
+            "not_judged": {one.code: one.reason for one in self.not_judged},
+        }  # fmt: skip
+
+
+def codes_of(anomalies: Iterable[Anomaly]) -> dict[int, frozenset[str]]:
+    """The codes of each order."""
+    found: dict[int, set[str]] = {}
+    for anomaly in anomalies:
+        found.setdefault(anomaly.order_id, set()).add(anomaly.code)
+    return {order_id: frozenset(codes) for order_id, codes in found.items()}
+
+
+def number(code: str) -> int:
+    """A1 before A10."""
+    return int(code[1:])

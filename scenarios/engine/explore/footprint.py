@@ -1,0 +1,134 @@
+"""What a step touches, told from its text alone, and which steps cannot matter to each other.
+
+Two steps are independent if both orders lead to the same, and neither lets or hinders the other.
+Whoever is not sure says no: a statement that is not understood conflicts with everything, so that
+the reduction can only cost time, never hide a schedule. It understands tables, not rows.
+
+Under READ COMMITTED a write that is not committed matters to other writes of its table (and of
+those that foreign keys tie to it), not to plain reads. What ends a transaction that has written
+publishes its writes and frees its locks, and an answer to the sender may rest on it: it conflicts
+with everything. So does a write outside a transaction, a death, and each step of a transaction
+with a higher isolation level, whose snapshot depends on what was committed before its first one.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cluster.wire.flight import BEGIN, COMMIT, ROLLBACK, SESSION, WRITES
+
+NAME = r'(?:"[^"]+"|[a-z_][\w$]*)'
+TABLE = rf"(?:{NAME}\s*\.\s*)?({NAME})"
+WRITTEN = re.compile(
+    rf"(?:\bINSERT\s+INTO|(?<!\bFOR )(?<!\bKEY )\bUPDATE(?:\s+ONLY)?|\bDELETE\s+FROM(?:\s+ONLY)?)"
+    rf"\s+{TABLE}",
+    re.I,
+)
+READ = re.compile(rf"\b(?:FROM|JOIN)\s+(?:ONLY\s+)?{TABLE}", re.I)
+LOCKING = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+UPDATE|UPDATE|KEY\s+SHARE|SHARE)\b", re.I)
+SEVERAL = re.compile(rf"\bFROM\s+(?:ONLY\s+)?{TABLE}(?:\s+(?:AS\s+)?{NAME})?\s*,", re.I)
+INTO = re.compile(r"(?<!\bINSERT )\bINTO\b", re.I)
+CALLED = re.compile(r"\b([a-z_][\w$]*)\s*\(", re.I)
+ADVISORY = re.compile(r"\bpg_(?:try_)?advisory_", re.I)
+# Words before a bracket that call nothing, and functions that touch no table.
+HARMLESS = frozenset(
+    re.findall(
+        r"\w+",
+        """all and any array_agg as avg between bool_and bool_or by case cast check clock_timestamp
+        coalesce conflict count distinct else exists filter from gen_random_uuid greatest having
+        in into is json_agg json_build_object json_to_recordset jsonb_agg jsonb_array_elements
+        jsonb_build_object jsonb_to_recordset key least limit lower max min not now nullif numeric
+        on or order over partition returning row_number select set sum then timezone to_json
+        to_jsonb union unnest update upper using values varchar when where with""",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """The tables that a step writes or locks; `everything`: nobody knows, or it publishes."""
+
+    writes: frozenset[str] = frozenset()
+    everything: bool = False
+
+
+EVERYTHING = Footprint(everything=True)
+PROVIDER = Footprint(writes=frozenset({"(provider)"}))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What the database says of its tables."""
+
+    plain: frozenset[str] = frozenset()  # ordinary tables without triggers and rules
+    ties: frozenset[tuple[str, str]] = frozenset()  # by foreign keys and inheritance, both ways
+
+    def with_tied(self, tables: frozenset[str]) -> frozenset[str]:
+        """The tables, and those that a foreign key locks with them."""
+        return tables | {other for name, other in self.ties if name in tables}
+
+
+@lru_cache(maxsize=10_000)
+def footprint(
+    sql: tuple[str, ...], *, publishes: bool, wrote: bool, read_committed: bool, schema: Schema
+) -> Footprint:
+    """What a flight touches.
+
+    `publishes`: its end may make writes durable. `wrote`: its transaction had written before.
+    """
+    if publishes or not read_committed:
+        return EVERYTHING
+    writes: set[str] = set()
+    for statement in sql:
+        for one in filter(str.strip, statement.split(";")):
+            if BEGIN.match(one) or SESSION.match(one):
+                continue
+            if COMMIT.match(one) or ROLLBACK.match(one):
+                if wrote or writes:
+                    return EVERYTHING
+                continue
+            found = of_statement(" ".join(one.split()), schema)
+            if found.everything:
+                return EVERYTHING
+            writes |= found.writes
+    return Footprint(schema.with_tied(frozenset(writes)))
+
+
+def of_statement(sql: str, schema: Schema) -> Footprint:
+    """What one statement writes or locks; a view, a trigger, a strange name may be anything."""
+    word = sql.split(None, 1)[0].upper()
+    if word not in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"):
+        return EVERYTHING
+    if ADVISORY.search(sql):
+        return Footprint(frozenset({"(advisory)"}))
+    calls = (name for name in CALLED.findall(sql) if name.lower() not in HARMLESS)
+    if any(not _is_table(sql, name) for name in calls) or INTO.search(sql) or SEVERAL.search(sql):
+        return EVERYTHING
+    written = {_plain(name) for name in WRITTEN.findall(sql)}
+    if WRITES.search(sql) and not written:
+        return EVERYTHING
+    read = {_plain(name) for name in READ.findall(sql)} - named_within(sql)
+    if not read | written <= schema.plain:
+        return EVERYTHING
+    return Footprint(frozenset(written | read if LOCKING.search(sql) else written))
+
+
+def named_within(sql: str) -> set[str]:
+    """The names of a WITH's own tables."""
+    return {_plain(name) for name in re.findall(rf"(?:\bWITH|,)\s+({NAME})\s+AS\s*\(", sql, re.I)}
+
+
+def _is_table(sql: str, name: str) -> bool:
+    """Whether what stands before a bracket is the table of an INSERT, or an alias with columns."""
+    return bool(re.search(rf"\b(?:INTO|AS)\s+(?:{NAME}\.)?{re.escape(name)}\s*\(", sql, re.I))
+
+
+def _plain(name: str) -> str:
+    return name.strip('"').lower()
+
+
+def independent(one: Footprint, other: Footprint) -> bool:
+    """Whether the order of two steps of different deliveries cannot matter."""
+    if one.everything or other.everything:
+        return False
+    return not one.writes & other.writes

@@ -1,0 +1,28 @@
+"""What one play of a schedule was."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from loadtests.traffic import PlannedOrder
+from scenarios.engine.explore.actor import Actor
+from scenarios.engine.explore.moves import Move
+from scenarios.engine.explore.tree import Option
+
+
+@dataclass(slots=True)
+class Played:
+    """One order, the moves that were made with its deliveries, and how those were answered."""
+
+    order: PlannedOrder
+    moves: list[Move] = field(default_factory=list)
+    preemptions: int = 0
+    silent: int = 0  # steps that were neither at a gate nor proved to wait
+    statuses: tuple[int | None, ...] = ()
+
+    def add(self, move: Move, options: Sequence[Option], last: Actor | None) -> None:
+        """One more move; it is a preemption if whoever moved last could have gone on."""
+        if last is not None and move.actor != last.index:
+            self.preemptions += any(
+                one.move.actor == last.index and one.move.do == "step" for one in options
+            )
+        self.moves.append(move)

@@ -1,0 +1,29 @@
+"""Whether a process has nothing to do: all of its threads sleep.
+
+Linux tells it in /proc. Elsewhere nothing is known, and a process that has answered counts as one
+that has nothing to do; what it still does is then seen a moment later.
+"""
+
+import os
+from pathlib import Path
+
+SLEEPING = ("S", "T", "Z", "X")
+
+
+def asleep(pid: int | None) -> bool:
+    """True when no thread of it runs, or when nobody can tell."""
+    if pid is None:
+        return True
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - ten thousand times a second
+    except OSError:
+        return True
+    return all(_state(pid, thread) in SLEEPING for thread in threads)
+
+
+def _state(pid: int, thread: str) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/task/{thread}/stat").read_bytes()
+    except OSError:
+        return "X"
+    return stat.rpartition(b")")[2].split()[0].decode()

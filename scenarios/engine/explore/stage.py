@@ -1,0 +1,259 @@
+"""Plays one schedule: deliveries start, take their steps one at a time, and one may die.
+
+After every move the stage waits until each delivery stands still again (`stillness`), and looks at
+the order in the ledger whenever something was committed or answered.
+
+A death is a SIGKILL of the delivery's own process. What it had in flight is then either never
+forwarded, or done all the same; the stage goes on once Postgres has noticed.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from cluster.place import Replica
+from cluster.wire.rules import Park
+from cluster.witness.gated import HeldCall
+from loadtests.traffic import PlannedOrder
+from results.records import ConnectionTrace, StatementTrace
+from results.run_folder import append_line
+from scenarios.engine.explore.actor import Actor
+from scenarios.engine.explore.footprint import EVERYTHING, PROVIDER, Footprint
+from scenarios.engine.explore.footprints import Footprints
+from scenarios.engine.explore.laboratory import Laboratory
+from scenarios.engine.explore.moves import CALL, Do, Move, shown
+from scenarios.engine.explore.orders import Orders
+from scenarios.engine.explore.played import Played
+from scenarios.engine.explore.stillness import STUCK_SECONDS, Stillness
+from scenarios.engine.explore.tree import Option
+
+READY_SECONDS = 60.0
+LISTEN_SECONDS = 0.5
+Choose = Callable[[Sequence[Option]], int]
+
+
+class Stage:
+    """Where schedules are played, one after the other, each with an order of its own."""
+
+    def __init__(self, lab: Laboratory, orders: Orders, footprints: Footprints) -> None:
+        self._lab = lab
+        self._orders = orders
+        self._footprints = footprints
+        self._actors: list[Actor] = []
+        self._by_replica: dict[str, Actor] = {}
+        self._still = Stillness(lab)
+        self._published = False
+        self._background: set[tuple[str, ...]] = set()
+        self._listening = False
+        lab.ears.on_park = self._parked
+        lab.ears.on_call = self._called
+        lab.ears.on_statement = self._heard
+        lab.ears.on_end = self._ended
+
+    async def listen(self, seconds: float = LISTEN_SECONDS) -> None:
+        """Learn what the service says to its database without a delivery: that is nobody's step."""
+        self._listening = True
+        await asyncio.sleep(seconds)
+        self._listening = False
+
+    async def play(
+        self, played: Played, crashes: int, choose: Choose, *, unanswered: bool = False,
+        symmetric: bool = False,
+    ) -> None:  # fmt: skip
+        """One schedule to its end; whatever `choose` raises ends it early, and is raised again.
+
+        `symmetric`: of deliveries that have done nothing yet and are about to do the same, only
+        the first may begin. They differ in their names alone, and so do the schedules.
+
+        `unanswered`: a death after Postgres has answered a COMMIT is a choice, too. It leads to
+        what one just before that answer leads to, so an exploration does without.
+        """
+        self._unanswered, self._symmetric = unanswered, symmetric
+        order = played.order
+        free = await self._lab.ready(len(order.webhooks), timeout_seconds=READY_SECONDS)
+        self._actors = [
+            Actor(index, replica, webhook)
+            for index, (replica, webhook) in enumerate(zip(free, order.webhooks, strict=False))
+        ]
+        self._by_replica = {actor.replica.name: actor for actor in self._actors}
+        try:
+            for actor in self._actors:
+                self._hold(actor.replica)
+                actor.sending = asyncio.create_task(
+                    self._orders.pay(order, actor.webhook.copy, actor.replica)
+                )
+                actor.sending.add_done_callback(lambda _: self._still.moved())
+                await self._still.settle(self._actors, played)
+            await self._choose(order, crashes, choose, played)
+        finally:
+            await self._let_all_run()
+            played.statuses = tuple(
+                None if one.sending is None else one.sending.result() for one in self._actors
+            )
+
+    async def _choose(
+        self, order: PlannedOrder, crashes: int, choose: Choose, played: Played
+    ) -> None:
+        """Move after move, until nobody can go on."""
+        last: Actor | None = None
+        while True:
+            options = self._options(last, crashes)
+            if not options:
+                if all(actor.answered or actor.dead for actor in self._actors):
+                    return
+                await self._still.until_at_gate(self._actors, played)
+                continue
+            option = options[choose(options)]
+            played.add(option.move, options, last)
+            last = self._actors[option.move.actor]
+            crashes -= option.move.do != "step"
+            self._published = False
+            await self._carry_out(option.move, last, played)
+            if self._published or last.answered:
+                await self._look(order)
+
+    # ---------------------------------------------------------------- what can be done
+
+    def _options(self, last: Actor | None, crashes: int) -> list[Option]:
+        """Every step that could be taken now, first that of whoever took the last one."""
+        ready = [actor for actor in self._actors if actor.at_gate]
+        if self._symmetric:
+            ready = _one_of_each_fresh(ready)
+        ready.sort(key=lambda actor: actor is not last)
+        options = [Option(self._move(actor), self._footprint(actor)) for actor in ready]
+        if crashes:
+            for actor in ready:
+                options += [
+                    Option(Move(actor=actor.index, do=do, at=self._move(actor).at), EVERYTHING)
+                    for do in self._deaths(actor)
+                ]
+        return options
+
+    def _move(self, actor: Actor) -> Move:
+        at = CALL if actor.park is None else shown(actor.park.sql)
+        return Move(actor=actor.index, at=at)
+
+    def _deaths(self, actor: Actor) -> tuple[Do, ...]:
+        """A step that outlives its process, a commit or a shipment, may be done all the same."""
+        if actor.park is None:
+            return "die-before", "die-after"
+        flight = self._lab.wire.flight(actor.park)
+        if flight is None or not flight.may_commit:
+            return ("die-before",)
+        return "die-before", "die-after", *(("die-unanswered",) if self._unanswered else ())
+
+    def _footprint(self, actor: Actor) -> Footprint:
+        if actor.park is None:
+            return PROVIDER
+        return self._footprints.of(actor.park)
+
+    # ---------------------------------------------------------------- carrying it out
+
+    async def _carry_out(self, move: Move, actor: Actor, played: Played) -> None:
+        actor.moved = True
+        if move.do == "step":
+            park, call = actor.park, actor.call
+            actor.park = actor.call = None
+            if park is not None:
+                self._lab.wire.decide(park, "pass")
+            elif call is not None:
+                call.decide(passes=True)
+        elif move.do == "die-unanswered":
+            await self._die_unanswered(actor)
+        else:
+            await self._die(actor, lasts=move.do == "die-after")
+        await self._still.settle(self._actors, played)
+
+    async def _die(self, actor: Actor, *, lasts: bool) -> None:
+        """SIGKILL; then its last step is carried out all the same, or never."""
+        wire, name = self._lab.wire, actor.replica.name
+        park, call = actor.park, actor.call
+        actor.park, actor.call, actor.dead = None, None, True
+        actor.zombies = set(wire.open(name))
+        await self._lab.place.crash(actor.replica)
+        await self._lab.place.death(actor.replica, timeout_seconds=STUCK_SECONDS)
+        await self._still.until(lambda: wire.heard_of_end(name))
+        if park is not None:
+            wire.decide(park, "pass" if lasts else "drop")
+        if call is not None:
+            call.decide(passes=lasts)
+        self._published = True
+
+    async def _die_unanswered(self, actor: Actor) -> None:
+        """Let its step be done, keep the answer, then SIGKILL."""
+        wire, name, park = self._lab.wire, actor.replica.name, actor.park
+        assert park is not None
+        wire.hold_answer(name, "answer")
+        actor.park = None
+        wire.decide(park, "pass")
+        try:
+            await self._still.until(lambda: actor.at_gate or actor.answered)
+        finally:
+            wire.disarm("answer")
+        await self._die(actor, lasts=False)
+
+    def _hold(self, replica: Replica) -> None:
+        self._lab.wire.hold_steps(replica.name)
+        self._lab.witness.held.add(replica.name)
+
+    async def _let_all_run(self) -> None:
+        """Hold nothing any more, and wait for all answers."""
+        for actor in self._actors:
+            self._lab.wire.let_run(actor.replica.name)
+            self._lab.witness.held.discard(actor.replica.name)
+        for actor in self._actors:
+            if actor.park is not None:
+                self._lab.wire.decide(actor.park, "pass")
+            if actor.call is not None:
+                actor.call.decide(passes=True)
+            actor.park = actor.call = None
+        tasks = [actor.sending for actor in self._actors if actor.sending is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        self._by_replica = {}
+
+    # ---------------------------------------------------------------- what is heard
+
+    def _parked(self, park: Park) -> None:
+        actor = self._by_replica.get(park.replica)
+        background = park.sql in self._background
+        if actor is None or actor.dead or background or actor.park is not None:
+            self._lab.wire.decide(park, "pass")
+            return
+        actor.park = park
+        self._still.moved()
+
+    def _called(self, call: HeldCall) -> None:
+        actor = self._by_replica.get(call.replica)
+        if actor is None or actor.dead:
+            call.decide(passes=True)
+            return
+        actor.call = call
+        self._still.moved()
+
+    def _heard(self, trace: StatementTrace) -> None:
+        if self._listening:
+            self._background.add(trace.sql)
+        if trace.state_after == "I" and trace.sqlstate is None:
+            self._published = True
+        self._still.moved()
+
+    def _ended(self, _: ConnectionTrace) -> None:
+        self._still.moved()
+
+    async def _look(self, order: PlannedOrder) -> None:
+        snapshot = await self._lab.look.at([(order.shop, order.order_id)])
+        append_line(self._lab.folder.ledger, snapshot)
+
+
+def _one_of_each_fresh(ready: Sequence[Actor]) -> list[Actor]:
+    """Without those that have not moved and wait at the same step as an earlier one."""
+    kept: list[Actor] = []
+    steps: set[tuple[str, ...]] = set()
+    for actor in ready:
+        if not actor.moved:
+            step = actor.park.sql if actor.park is not None else (CALL,)
+            if step in steps:
+                continue
+            steps.add(step)
+        kept.append(actor)
+    return kept

@@ -1,0 +1,129 @@
+"""Waiting until every delivery stands still: only then is what can be done next determined.
+
+A delivery stands still at its next gate, or answered with nothing open and its process asleep, or
+waiting for a lock, which Postgres itself says (pg_isolation_test_session_is_blocked, what its own
+isolation tests rely on). A dead one does when its backends are gone, or wait for a lock as well.
+What is none of these and does not move for `SILENT_SECONDS` is *silent*: it waits for something
+within its own process (a pool, a lock, a timer). That is inferred, not proved, so it is counted,
+and an exploration with silent steps is not called exhaustive.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from results.errors import HarnessError
+from scenarios.engine.explore.actor import Actor
+from scenarios.engine.explore.laboratory import Laboratory
+from scenarios.engine.explore.played import Played
+from scenarios.engine.explore.process_state import asleep
+
+LOOK_SECONDS = 0.002
+ENDING_SECONDS = 0.0003
+SILENT_SECONDS = 1.0
+STUCK_SECONDS = 20.0
+BLOCKED = "SELECT bool_or(pg_isolation_test_session_is_blocked(pid, $2)) FROM unnest($1::int[]) pid"
+LIVING = "SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity WHERE pid = ANY($1::int[])"
+STUCK = "A schedule stopped moving. Look into the logs of the run."
+
+
+class Stillness:
+    """Hears of every movement, and knows when there is none left."""
+
+    def __init__(self, lab: Laboratory) -> None:
+        self._lab = lab
+        self._moved = asyncio.Event()
+
+    def moved(self) -> None:
+        """Something happened: a park, an answer, an end."""
+        self._moved.set()
+
+    async def settle(self, actors: Sequence[Actor], played: Played) -> None:
+        """Until everybody is at a gate, done, dead with nothing left, or proved to be waiting."""
+        waited = [actor for actor in actors if actor.blocked]
+        for actor in actors:
+            actor.blocked = actor.silent = False
+        quiet_since = time.monotonic()
+        while restless := [actor for actor in actors if not self._rests(actor)]:
+            self._moved.clear()
+            # Who waited before is likely to wait still: Postgres is asked at once.
+            likely = all(actor in waited for actor in restless)
+            if likely and await self._all_blocked(restless, actors):
+                return
+            if await self._moves(ENDING_SECONDS if self._ending(restless) else LOOK_SECONDS):
+                quiet_since = time.monotonic()
+                continue
+            if not likely and await self._all_blocked(restless, actors):
+                return
+            if time.monotonic() - quiet_since > SILENT_SECONDS:
+                for actor in restless:
+                    if not actor.blocked:
+                        actor.silent = True
+                        played.silent += 1
+                return
+
+    @staticmethod
+    def _ending(restless: list[Actor]) -> bool:
+        """Whether all that is missing is that somebody who has answered falls asleep."""
+        return all(actor.answered for actor in restless)
+
+    def _rests(self, actor: Actor) -> bool:
+        if actor.dead:
+            return not actor.zombies
+        if actor.at_gate or actor.sending is None:
+            return True
+        return (
+            actor.answered
+            and not self._lab.wire.busy(actor.replica.name)
+            and asleep(actor.replica.pid)
+        )
+
+    async def _all_blocked(self, restless: list[Actor], actors: Sequence[Actor]) -> bool:
+        """Whether all of them wait for locks, asked of Postgres while nothing else moved."""
+        for actor in restless:
+            if actor.dead:
+                actor.zombies = set(await self._lab.observer.fetchval(LIVING, list(actor.zombies)))
+            actor.blocked = not (actor.dead and not actor.zombies) and await self._blocked(
+                actor, actors
+            )
+        return not self._moved.is_set() and all(
+            actor.blocked or self._rests(actor) for actor in restless
+        )
+
+    async def _blocked(self, actor: Actor, actors: Sequence[Actor]) -> bool:
+        mine = list(actor.zombies) or list(self._lab.wire.backends(actor.replica.name))
+        if not mine:
+            return False
+        everybody = [
+            pid for one in actors for pid in (*self._lab.wire.open(one.replica.name), *one.zombies)
+        ]
+        return bool(await self._lab.observer.fetchval(BLOCKED, mine, everybody))
+
+    async def _moves(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that is bound to happen."""
+        deadline = time.monotonic() + STUCK_SECONDS
+        while not condition():
+            self._moved.clear()
+            await self._moves(LOOK_SECONDS)
+            if time.monotonic() > deadline:
+                raise HarnessError(STUCK)
+
+    async def until_at_gate(self, actors: Sequence[Actor], played: Played) -> None:
+        """Nobody is at a gate: wait for a deadlock's end, a timer, or the sender's patience."""
+        deadline = time.monotonic() + STUCK_SECONDS
+        while not any(actor.at_gate for actor in actors):
+            if all(actor.answered or actor.dead for actor in actors):
+                return
+            if time.monotonic() > deadline:
+                raise HarnessError(STUCK)
+            self._moved.clear()
+            await self._moves(LOOK_SECONDS)
+        await self.settle(actors, played)

@@ -1,0 +1,127 @@
+"""One walk through the tree of schedules of one kind, with its bounds and its counts."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from loadtests.traffic import PlannedOrder
+from results.errors import HarnessError
+from scenarios.engine.explore.footprint import independent
+from scenarios.engine.explore.laboratory import Laboratory
+from scenarios.engine.explore.moves import Where
+from scenarios.engine.explore.orders import Orders
+from scenarios.engine.explore.played import Played
+from scenarios.engine.explore.stage import READY_SECONDS, Stage
+from scenarios.engine.explore.tree import AsleepError, Option, Tree
+from scenarios.engine.stand import Watch
+
+ANNOUNCED_AT_ONCE = 50
+TELL_SECONDS = 5.0
+FULL_MAX = 1_000  # schedules; where there are more, those that cannot matter are left out
+SCHEDULES_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much of all schedules is played.
+
+    `reduced`: leave out what cannot matter, and what differs in names alone; None: only where
+    there are too many (a third delivery, a crash, more than FULL_MAX).
+    """
+
+    reduced: bool | None = None
+    preemptions: int | None = None
+    schedules: int = SCHEDULES_MAX
+    unanswered: bool = False  # a death after Postgres has answered a COMMIT is a point of its own
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """What was played of one kind."""
+
+    where: Where
+    reduced: bool
+    bounds: Bounds
+    played: list[Played] = field(default_factory=list)
+    asleep: list[Played] = field(default_factory=list)  # plays that the reduction ended early
+    exhausted: bool = False  # every schedule within the bounds was played
+    divergences: int = 0
+    seconds: float = 0.0
+
+
+async def walk_all(
+    where: Where, bounds: Bounds, stage: Stage, lab: Laboratory, sending: Orders, watch: Watch
+) -> Walk:
+    """Play all of them; with all orders first, and reduced if those are too many."""
+    many = where.deliveries > 2 or where.crashes > 0
+    reduced = bounds.reduced if bounds.reduced is not None else many
+    walk = Walk(where=where, reduced=reduced and bounds.preemptions is None, bounds=bounds)
+    undecided = bounds.reduced is None and not walk.reduced and bounds.preemptions is None
+    most = min(bounds.schedules, FULL_MAX) if undecided else bounds.schedules
+    await _walk(walk, most, stage, lab, sending, watch)
+    if undecided and not walk.exhausted and most < bounds.schedules:
+        watch(f"more than {most} schedules: leaving out those that cannot matter")
+        walk.reduced = True
+        await _walk(walk, bounds.schedules, stage, lab, sending, watch)
+    return walk
+
+
+async def _walk(
+    walk: Walk, most: int, stage: Stage, lab: Laboratory, sending: Orders, watch: Watch
+) -> None:
+    tree = Tree(
+        independent=_independent if walk.reduced else None,
+        preemptions_max=walk.bounds.preemptions,
+    )
+    begun = told = time.monotonic()
+    async for order in orders(walk.where, lab, sending):
+        tree.begin()
+        played = Played(order)
+        try:
+            await stage.play(
+                played,
+                walk.where.crashes,
+                tree.choose,
+                symmetric=walk.reduced,
+                unanswered=walk.bounds.unanswered,
+            )
+        except AsleepError:
+            walk.asleep.append(played)
+        else:
+            walk.played.append(played)
+        if time.monotonic() - told > TELL_SECONDS:
+            told = time.monotonic()
+            watch(f"{walk.where.words}: {len(walk.played)} schedules so far")
+        if not tree.advance():
+            walk.exhausted = True
+            break
+        if len(walk.played) >= most:
+            break
+    walk.divergences += tree.divergences
+    walk.seconds += time.monotonic() - begun
+    watch(f"{walk.where.words}: {len(walk.played)} schedules in {walk.seconds:.1f} s")
+
+
+def _independent(one: Option, other: Option) -> bool:
+    return one.move.actor != other.move.actor and independent(one.footprint, other.footprint)
+
+
+async def orders(
+    where: Where, lab: Laboratory, sending: Orders, at_once: int = ANNOUNCED_AT_ONCE
+) -> AsyncGenerator[PlannedOrder, None]:
+    """New orders for ever, with a row where they are to have one; HarnessError if refused."""
+    while True:
+        some = [
+            sending.next(where.deliveries, distinct=where.ids == "distinct") for _ in range(at_once)
+        ]
+        if where.row == "present":
+            (replica, *_) = await lab.ready(1, timeout_seconds=READY_SECONDS)
+            said = await asyncio.gather(*(sending.announce(order, replica) for order in some))
+            if not all(status is not None and 200 <= status < 300 for status in said):
+                raise HarnessError(
+                    f"orders/create was answered {said[0]}: no order has a row. Look into the "
+                    "logs of the run."
+                )
+        for order in some:
+            yield order

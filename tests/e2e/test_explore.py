@@ -1,0 +1,150 @@
+"""Explorations on real processes and a real Postgres, against the golden table.
+
+The table was reasoned before anything was run, and is proved by a stage within the service's own
+process (tests/service); here the same must come out of black boxes behind the wire. The strategies
+whose every statement commits have thousands of schedules that all matter: here those with one
+preemption, all of them in `make nightly`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scenarios.engine.config import OWN_CONFIG, load_config
+from scenarios.engine.explore.exploration import explore
+from scenarios.engine.explore.explored import Exploration
+from scenarios.engine.explore.moves import SUFFIX, Schedule, Where
+from scenarios.engine.explore.show import cells, planned
+from scenarios.engine.explore.walk import Bounds
+from tests.service.golden_table import TABLE
+
+ROOT = Path(__file__).resolve().parents[2]
+NIGHTLY = os.environ.get("ONCEPROOF_EVERY_SCHEDULE") == "1"
+STRATEGIES = tuple(dict.fromkeys(strategy for strategy, _, _ in TABLE))
+ONE_PROCESS = ("article_shared_client",)  # what it shares, two processes do not
+MANY = ("naive", "article_pool_object")
+ROWS = {"present": "there", "absent": "absent"}
+
+
+async def explored(
+    runs: Path, strategy: str, bounds: Bounds, *, ids: str = "both", row: str = "both",
+    crashes: int = 0, deliveries: int = 2,
+) -> Exploration:  # fmt: skip
+    config = load_config(OWN_CONFIG)
+    wheres = cells(
+        config, strategy, "honours", ids=ids, row=row, deliveries=deliveries, crashes=crashes
+    )
+    plan = planned(config, strategy, "honours", 1, runs, None, "explore")
+    return await explore(plan, wheres, bounds, lambda _: None)
+
+
+def golden(where: Where) -> set[str]:
+    cell = TABLE[where.strategy, where.ids, ROWS[where.row]]
+    return set(cell.calm | ((cell.crash or frozenset()) if where.crashes else frozenset()))
+
+
+def onceproof(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = Path(sys.executable).with_name("onceproof")
+    return subprocess.run([command, *arguments], capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.mark.parametrize("strategy", [one for one in STRATEGIES if one not in ONE_PROCESS])
+async def test_what_the_golden_table_says_and_nothing_else(tmp_path: Path, strategy: str) -> None:
+    few = strategy in MANY and not NIGHTLY
+    found = await explored(
+        tmp_path, strategy, Bounds(preemptions=1) if few else Bounds(reduced=True)
+    )
+
+    assert len(found.cells) == 4
+    for cell in found.cells:
+        said = set(cell.codes) | ({"5xx"} if cell.refused else set())
+        assert said == golden(cell.where), cell.where.words
+        assert cell.exhaustive, (cell.where.words, cell.silent, cell.divergences)
+    assert {one for one in found.anomalies if one.implied_by == ""} or not any(
+        cell.codes for cell in found.cells
+    )
+
+
+@pytest.mark.parametrize(
+    ("strategy", "ids", "row"),
+    [
+        ("article", "distinct", "present"),
+        ("article", "same", "present"),
+        ("for_update", "distinct", "present"),
+        ("serializable", "same", "absent"),
+        *([(one, ids, row) for one in STRATEGIES for ids in ("distinct", "same") for row in ROWS]
+          if NIGHTLY else []),
+    ],
+)  # fmt: skip
+async def test_reduced_is_full(tmp_path: Path, strategy: str, ids: str, row: str) -> None:
+    full = await explored(tmp_path, strategy, Bounds(reduced=False), ids=ids, row=row)
+    reduced = await explored(tmp_path, strategy, Bounds(reduced=True), ids=ids, row=row)
+
+    assert full.cells[0].outcomes == reduced.cells[0].outcomes
+    assert full.cells[0].exhaustive and reduced.cells[0].exhaustive
+    assert len(reduced.cells[0].schedules) <= len(full.cells[0].schedules)
+
+
+@pytest.mark.parametrize(
+    "strategy", ["insert_first", "dedupe_first", *(STRATEGIES if NIGHTLY else ())]
+)
+async def test_a_death_at_every_step(tmp_path: Path, strategy: str) -> None:
+    bounds = Bounds(reduced=True) if NIGHTLY else Bounds(preemptions=0)
+    found = await explored(tmp_path, strategy, bounds, crashes=1)
+
+    for cell in found.cells:
+        said = set(cell.codes) | ({"5xx"} if cell.refused else set())
+        assert said - {"5xx"} <= golden(cell.where), cell.where.words
+        died = [one for one in cell.schedules if any(move.do != "step" for move in one.moves)]
+        assert died and all(None in one.statuses for one in died), "nobody answers for the dead"
+    if strategy == "dedupe_first":
+        lost = {code for cell in found.cells if cell.where.ids == "same" for code in cell.codes}
+        assert {"A2", "A9"} <= lost, "a claim outlives its work"
+
+
+def test_from_a_finding_to_a_regression_test(tmp_path: Path) -> None:
+    done = onceproof(
+        "explore", "--strategy", "article", "--ids", "distinct", "--row", "present", "--reduced",
+        "--runs", tmp_path / "runs", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    said = json.loads(done.stdout)
+    assert said["validity"] == "invalid"
+    assert set(said["cells"][0]["codes"]) == {"A1", "A8"}
+    file = Path(said["run"]) / f"A1-distinct-present{SUFFIX}"
+    assert Schedule.read(file).preemptions == 1
+
+    again = onceproof("replay", file, "--times", "20", "--runs", tmp_path / "runs", cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "20 of 20 plays led to A1, A8 again" in again.stdout
+
+    schedule = json.loads(file.read_text())
+    schedule["where"]["strategy"] = "insert_first"
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    mended = kept / f"mended{SUFFIX}"
+    mended.write_text(json.dumps(schedule))
+    other = onceproof("replay", mended, "--times", "1", "--runs", tmp_path / "runs", cwd=tmp_path)
+    assert other.returncode == 1
+    assert "diverged, play 1: move 1 of 16 should be A: step 'SELECT webhook_id" in other.stdout
+
+    (kept / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope=function\n")
+    file.rename(kept / f"found{SUFFIX}")
+    tests = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", kept],
+        capture_output=True, text=True, cwd=kept,
+    )  # fmt: skip
+    assert "1 failed, 1 passed" in tests.stdout, tests.stdout
+    assert "3 of them to A1, A8 instead" in tests.stdout
+
+
+def test_what_is_no_schedule_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.schedule.json").write_text("{}")
+    done = onceproof("replay", tmp_path / "x.schedule.json", cwd=tmp_path)
+    assert (done.returncode, "is no schedule" in done.stderr) == (254, True)
+    done = onceproof("replay", tmp_path / "y.schedule.json", cwd=tmp_path)
+    assert (done.returncode, "No such file" in done.stderr) == (254, True)
