@@ -29,6 +29,11 @@ async def find_theirs(config: ServiceConfig, gateway: Gateway) -> Theirs | None:
     named, service = config.kubernetes, config.service
     if named is None:
         return None
+    if not service.database_from:
+        raise ConfigError(
+            "onceproof.toml: service.database_from: on Kubernetes the database's URL must be one "
+            'variable of the Deployment, as in database_from = "DATABASE_URL".'
+        )
     url = urlsplit(named.url)
     if url.scheme != "http" or not url.hostname:
         raise ConfigError(
