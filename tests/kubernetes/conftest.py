@@ -128,6 +128,10 @@ def namespace() -> Iterator[str]:
     try:
         yield name
     finally:
+        Cluster(name).kubectl(  # nobody drains for a test that is over
+            "delete", "deployments,statefulsets,jobs,pods", "--all", "--grace-period=1",
+            "--wait=false",
+        )  # fmt: skip
         everywhere.kubectl(
             "delete", "namespace", name, f"--timeout={NAMESPACE_SECONDS}s",
             seconds=NAMESPACE_SECONDS + 10,
