@@ -1,8 +1,9 @@
 """Drives a wire: the controller's end of its control stream.
 
 One reader task sorts what comes: answers by id, parks by rule, ends by connection. Every call has
-a deadline. When the stream breaks, `lost` is set and every call raises HarnessError: a run that
-has lost its wire proves nothing. Of what nobody asks for, the oldest is forgotten.
+a deadline. When the stream breaks, or nothing answers in time, `lost` is set and every call raises
+HarnessError: a run that has lost its wire proves nothing. Of what nobody asks for, the oldest is
+forgotten.
 
 A wire on another kernel has another clock. Its times are told on ours; the end of a client, which
 must come after a kill to prove anything, as early as it can have been.
@@ -151,6 +152,7 @@ class Wire:
             async with asyncio.timeout(CALL_SECONDS):
                 return await future
         except TimeoutError:
+            self.lost.set()  # its way is cut, or it hangs: nothing that comes later proves anything
             raise HarnessError(f"The wire did not answer {what!r} in time.") from None
         finally:
             self._answers.pop(number, None)
