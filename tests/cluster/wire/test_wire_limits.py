@@ -8,10 +8,11 @@ import pytest
 
 from cluster.wire import client, server
 from cluster.wire.client import Wire
-from cluster.wire.frames import write_frame
+from cluster.wire.frames import read_frame, write_frame
 from cluster.wire.server import WireServer
 from cluster.wire.trace import Trace
 from cluster.wire.upstream import Upstream
+from results.errors import HarnessError
 
 
 @pytest.fixture
@@ -89,3 +90,21 @@ async def test_a_controller_that_does_not_read_is_given_up(
     writer.close()
     again = await Wire.connect("127.0.0.1", port, "token")
     await again.close()
+
+
+async def test_a_wire_that_does_not_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "CALL_SECONDS", 0.1)
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_frame(reader)
+        write_frame(writer, {"welcome": True})
+        await reader.read()  # hears what is asked, until the end
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    async with server:
+        wire = await Wire.connect("127.0.0.1", server.sockets[0].getsockname()[1], "token")
+        with pytest.raises(HarnessError, match="did not answer 'state' in time"):
+            await wire.state()
+        assert wire.lost.is_set()
+        await wire.close()
