@@ -30,17 +30,24 @@ class Explored:
     exhausted: bool
     asleep: int
     silent: int
+    beside: int  # steps that one delivery sent at once: their own orders were not played
+    early_codes: tuple[str, ...]  # of plays that the reduction ended early, and no schedule shows
     divergences: int
     seconds: float
 
     @classmethod
     def of(cls, walk: Walk, codes: Mapping[int, frozenset[str]]) -> "Explored":
         """A walk, with the codes that the judges gave to its orders."""
+        both = (*walk.played, *walk.asleep)
+        early = {code for one in walk.asleep for code in codes.get(one.order.order_id, ())}
+        shown = {code for one in walk.played for code in codes.get(one.order.order_id, ())}
         return cls(
             where=walk.where, reduced=walk.reduced, exhausted=walk.exhausted,
             asleep=len(walk.asleep),
             preemptions_max=walk.bounds.preemptions, divergences=walk.divergences,
-            seconds=walk.seconds, silent=sum(one.silent for one in walk.played),
+            seconds=walk.seconds, silent=sum(one.silent for one in both),
+            beside=sum(one.beside for one in both),
+            early_codes=tuple(sorted(early - shown, key=number)),
             orders=tuple((one.order.shop, one.order.order_id) for one in walk.played),
             schedules=tuple(
                 Schedule(
@@ -66,7 +73,9 @@ class Explored:
     @property
     def exhaustive(self) -> bool:
         """Whether "none" means that there is none."""
-        return self.exhausted and not self.silent and not self.divergences
+        return self.exhausted and not (
+            self.silent or self.beside or self.divergences or self.early_codes
+        )
 
     @property
     def outcomes(self) -> frozenset[tuple[tuple[str, ...], tuple[int | None, ...]]]:
@@ -121,6 +130,8 @@ class Exploration:
                     "schedules": len(cell.schedules), "codes": cell.codes,
                     "answered_5xx": cell.refused, "reduced": cell.reduced,
                     "exhaustive": cell.exhaustive, "silent_steps": cell.silent,
+                    "steps_at_once": cell.beside, "codes_of_plays_ended_early": cell.early_codes,
+                    "preemptions_max": cell.preemptions_max,
                     "divergences": cell.divergences, "seconds": round(cell.seconds, 3),
                 }
                 for cell in self.cells
