@@ -15,6 +15,7 @@ from results.history import OrderKey
 from results.run_folder import RunFolder
 from results.verdict import Anomaly, NotJudged, Validity
 from scenarios.engine.explore.moves import SUFFIX, Schedule, Where
+from scenarios.engine.explore.played import ok
 from scenarios.engine.explore.walk import Walk
 
 
@@ -31,6 +32,7 @@ class Explored:
     asleep: int
     silent: int
     beside: int  # steps that one delivery sent at once: their own orders were not played
+    late: int  # schedules after whose end a step came: of a timer, or of a queue
     early_codes: tuple[str, ...]  # of plays that the reduction ended early, and no schedule shows
     divergences: int
     seconds: float
@@ -47,6 +49,8 @@ class Explored:
             preemptions_max=walk.bounds.preemptions, divergences=walk.divergences,
             seconds=walk.seconds, silent=sum(one.silent for one in both),
             beside=sum(one.beside for one in both),
+            late=sum(one.order.order_id in walk.late and all(map(ok, one.statuses))
+                     for one in walk.played),
             early_codes=tuple(sorted(early - shown, key=number)),
             orders=tuple((one.order.shop, one.order.order_id) for one in walk.played),
             schedules=tuple(
@@ -74,7 +78,7 @@ class Explored:
     def exhaustive(self) -> bool:
         """Whether "none" means that there is none."""
         return self.exhausted and not (
-            self.silent or self.beside or self.divergences or self.early_codes
+            self.silent or self.beside or self.late or self.divergences or self.early_codes
         )
 
     @property
@@ -130,7 +134,8 @@ class Exploration:
                     "schedules": len(cell.schedules), "codes": cell.codes,
                     "answered_5xx": cell.refused, "reduced": cell.reduced,
                     "exhaustive": cell.exhaustive, "silent_steps": cell.silent,
-                    "steps_at_once": cell.beside, "codes_of_plays_ended_early": cell.early_codes,
+                    "steps_at_once": cell.beside, "schedules_with_late_steps": cell.late,
+                    "codes_of_plays_ended_early": cell.early_codes,
                     "preemptions_max": cell.preemptions_max,
                     "divergences": cell.divergences, "seconds": round(cell.seconds, 3),
                 }

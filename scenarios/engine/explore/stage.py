@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from cluster.place import Replica
-from cluster.wire.flight import Flight
+from cluster.wire.flight import Flight, is_step
 from cluster.wire.rules import Park
 from cluster.witness.gated import HeldCall
 from loadtests.traffic import PlannedOrder
@@ -43,6 +43,8 @@ class Stage:
         self._by_replica: dict[str, Actor] = {}
         self._still = Stillness(lab)
         self._published = False
+        self.late: set[int] = set()  # orders about which a step came when their play was over
+        self._over: set[int] = set()
         self._background: set[str] = set()
         self._in_delivery: set[tuple[str, int]] = set()  # sessions: their transaction is one's
         self._listening = False
@@ -86,6 +88,7 @@ class Stage:
                 actor.sending.add_done_callback(lambda _: self._still.moved())
                 await self._still.settle(self._actors, played)
             await self._choose(order, crashes, choose, played)
+            self._over.add(order.order_id)
         finally:
             await self._let_all_run()
             played.statuses = tuple(
@@ -111,7 +114,7 @@ class Stage:
             self._published = False
             await self._carry_out(option.move, last, played)
             if self._published or last.answered:
-                await self._look(order)
+                await self.look(order)
 
     # ---------------------------------------------------------------- what can be done
 
@@ -254,6 +257,8 @@ class Stage:
     def _heard(self, trace: StatementTrace) -> None:
         if self._listening:
             self._background.add(shown(trace.sql))
+        if trace.replica in self._lab.targets and is_step(list(trace.sql)):
+            self.late |= self._over & {int(key) for key in trace.keys if key.isdigit()}
         if trace.state_after == "I" and trace.sqlstate is None:
             self._published = True
         self._still.moved()
@@ -261,7 +266,8 @@ class Stage:
     def _ended(self, _: ConnectionTrace) -> None:
         self._still.moved()
 
-    async def _look(self, order: PlannedOrder) -> None:
+    async def look(self, order: PlannedOrder) -> None:
+        """Note what the ledger holds of it now: what was last noted holds until then."""
         snapshot = await self._lab.look.at([(order.shop, order.order_id)])
         append_line(self._lab.folder.ledger, snapshot)
 
