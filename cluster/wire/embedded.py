@@ -25,7 +25,8 @@ LEASE_SECONDS = 30.0
 TIMES = 1_000_000_000
 PLAIN_ISOLATION = re.compile(r"|read committed|(?!.*isolation).*", re.IGNORECASE | re.DOTALL)
 HIGHER_ISOLATION = re.compile(
-    r"ISOLATION\s+LEVEL\s+(?:REPEATABLE|SERIALIZABLE)|transaction_isolation", re.IGNORECASE
+    r"ISOLATION\s+LEVEL\s+(?:REPEATABLE|SERIALIZABLE)|transaction_isolation|\bset_config\b",
+    re.IGNORECASE,
 )
 
 

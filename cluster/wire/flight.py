@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 SESSION = re.compile(
     r"\s*(?:SET|SHOW|RESET|DISCARD|LISTEN|UNLISTEN|DEALLOCATE|CLOSE|NOTIFY"
-    r"|SELECT\s+pg_advisory_unlock_all)\b|.*\b(?:pg_catalog|pg_type|pg_range)\b"
+    r"|SELECT\s+pg_advisory_unlock_all)\b"
+    # The catalogue is read; a write, a lock or a call that only names it is a step.
+    r"|(?!.*(?:\b(?:INSERT|UPDATE|DELETE|MERGE|SHARE)\b|_advisory_))"
+    r".*\b(?:pg_catalog|pg_type|pg_range)\b"
     r"|\s*SELECT\s+(?:‹[^›]*›|NULL|TRUE|FALSE)(?:\s+AS\s+\w+)?\s*;?\s*\Z",  # is it alive?
     re.IGNORECASE | re.DOTALL,
 )
@@ -136,11 +139,19 @@ class Flight:
 
 def is_step(statements: list[str]) -> bool:
     """A step does something with the service's data."""
-    return any(not SESSION.match(sql) and not BEGIN.match(sql) for sql in statements)
+    return any(
+        each.strip() and not SESSION.match(each) and not BEGIN.match(each)
+        for sql in statements
+        for each in sql.split(";")
+    )
 
 
 def writes(sql: str) -> bool:
-    """Whether a statement writes, or may write, by its text."""
+    """Whether a statement, or one of several in a Query, writes or may write, by its text."""
+    return any(map(_writes, sql.split(";")))
+
+
+def _writes(sql: str) -> bool:
     if SESSION.match(sql):
         return False
     if WRITES.search(SPACES.sub(" ", sql)) is not None:

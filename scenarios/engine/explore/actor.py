@@ -19,6 +19,7 @@ class Actor:
     sending: "asyncio.Task[int | None] | None" = None
     park: Park | None = None  # a step that waits before Postgres
     call: HeldCall | None = None  # or one that waits before the provider
+    queue: list[Park | HeldCall] = field(default_factory=list)  # steps that came beside that one
     moved: bool = False  # it has taken a step, or died before its first
     dead: bool = False
     blocked: bool = False  # proved by Postgres: it waits for somebody's lock
@@ -34,3 +35,20 @@ class Actor:
     def at_gate(self) -> bool:
         """A step of it can be taken."""
         return self.park is not None or self.call is not None
+
+    def add(self, step: Park | HeldCall) -> bool:
+        """A step has come; False if another one waits, after which it is its turn."""
+        if self.at_gate:
+            self.queue.append(step)
+            return False
+        if isinstance(step, Park):
+            self.park = step
+        else:
+            self.call = step
+        return True
+
+    def taken(self) -> None:
+        """The step at the gate is decided: it is the next one's turn."""
+        self.park = self.call = None
+        if self.queue:
+            self.add(self.queue.pop(0))

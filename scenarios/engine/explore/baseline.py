@@ -29,7 +29,8 @@ def require_baseline(where: Where, played: Played, state: OrderState | None) -> 
     if state is not None and not took_effect(state):
         raise ConfigError(
             f"A single delivery was answered {said[0]} and left nothing in the ledger: the "
-            f"queries under [ledger] look elsewhere. {DOCTOR}"
+            "queries under [ledger] look elsewhere, or name another shop than the delivery. "
+            f"{DOCTOR}"
         )
 
 

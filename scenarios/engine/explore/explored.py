@@ -15,6 +15,7 @@ from results.history import OrderKey
 from results.run_folder import RunFolder
 from results.verdict import Anomaly, NotJudged, Validity
 from scenarios.engine.explore.moves import SUFFIX, Schedule, Where
+from scenarios.engine.explore.played import ok
 from scenarios.engine.explore.walk import Walk
 
 
@@ -30,17 +31,27 @@ class Explored:
     exhausted: bool
     asleep: int
     silent: int
+    beside: int  # steps that one delivery sent at once: their own orders were not played
+    late: int  # schedules after whose end a step came: of a timer, or of a queue
+    early_codes: tuple[str, ...]  # of plays that the reduction ended early, and no schedule shows
     divergences: int
     seconds: float
 
     @classmethod
     def of(cls, walk: Walk, codes: Mapping[int, frozenset[str]]) -> "Explored":
         """A walk, with the codes that the judges gave to its orders."""
+        both = (*walk.played, *walk.asleep)
+        early = {code for one in walk.asleep for code in codes.get(one.order.order_id, ())}
+        shown = {code for one in walk.played for code in codes.get(one.order.order_id, ())}
         return cls(
             where=walk.where, reduced=walk.reduced, exhausted=walk.exhausted,
             asleep=len(walk.asleep),
             preemptions_max=walk.bounds.preemptions, divergences=walk.divergences,
-            seconds=walk.seconds, silent=sum(one.silent for one in walk.played),
+            seconds=walk.seconds, silent=sum(one.silent for one in both),
+            beside=sum(one.beside for one in both),
+            late=sum(one.order.order_id in walk.late and all(map(ok, one.statuses))
+                     for one in walk.played),
+            early_codes=tuple(sorted(early - shown, key=number)),
             orders=tuple((one.order.shop, one.order.order_id) for one in walk.played),
             schedules=tuple(
                 Schedule(
@@ -66,7 +77,9 @@ class Explored:
     @property
     def exhaustive(self) -> bool:
         """Whether "none" means that there is none."""
-        return self.exhausted and not self.silent and not self.divergences
+        return self.exhausted and not (
+            self.silent or self.beside or self.late or self.divergences or self.early_codes
+        )
 
     @property
     def outcomes(self) -> frozenset[tuple[tuple[str, ...], tuple[int | None, ...]]]:
@@ -121,6 +134,9 @@ class Exploration:
                     "schedules": len(cell.schedules), "codes": cell.codes,
                     "answered_5xx": cell.refused, "reduced": cell.reduced,
                     "exhaustive": cell.exhaustive, "silent_steps": cell.silent,
+                    "steps_at_once": cell.beside, "schedules_with_late_steps": cell.late,
+                    "codes_of_plays_ended_early": cell.early_codes,
+                    "preemptions_max": cell.preemptions_max,
                     "divergences": cell.divergences, "seconds": round(cell.seconds, 3),
                 }
                 for cell in self.cells

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from cluster.wire.flight import BEGIN, COMMIT, ROLLBACK, SESSION, WRITES
+from cluster.wire.redaction import SQL_MAX_CHARACTERS
 
 NAME = r'(?:"[^"]+"|[a-z_][\w$]*)'
 TABLE = rf"(?:{NAME}\s*\.\s*)?({NAME})"
@@ -24,18 +25,28 @@ WRITTEN = re.compile(
     rf"\s+{TABLE}",
     re.I,
 )
-READ = re.compile(rf"\b(?:FROM|JOIN)\s+(?:ONLY\s+)?{TABLE}", re.I)
+READ = re.compile(rf"\b(?:FROM|JOIN|USING)\s+(?:ONLY\s+)?{TABLE}", re.I)
 LOCKING = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+UPDATE|UPDATE|KEY\s+SHARE|SHARE)\b", re.I)
-SEVERAL = re.compile(rf"\bFROM\s+(?:ONLY\s+)?{TABLE}(?:\s+(?:AS\s+)?{NAME})?\s*,", re.I)
+# What is not parsed: several tables in one FROM, brackets around tables, names without a space,
+# comments.
+SEVERAL = re.compile(
+    r"\b(?:FROM|USING)\s(?:(?!\b(?:WHERE|ORDER|GROUP|LIMIT|FOR|SET|SELECT|RETURNING|UNION)\b)"
+    r"(?:[^(),]|\([^()]*\)))*,"
+    r"|\b(?:FROM|JOIN)\s*\(|\b(?:FROM|JOIN|USING|INTO|UPDATE)\"|--|/\*",
+    re.I,
+)
+HIGHER = re.compile(r"\bISOLATION\s+LEVEL\s+(?!READ\b)|transaction_isolation", re.I)
 INTO = re.compile(r"(?<!\bINSERT )\bINTO\b", re.I)
-CALLED = re.compile(r"\b([a-z_][\w$]*)\s*\(", re.I)
+CALLED = re.compile(rf"({NAME})\s*\(", re.I)
 ADVISORY = re.compile(r"\bpg_(?:try_)?advisory_", re.I)
+ADVISORY_SESSION = re.compile(r"\bpg_(?:try_)?advisory_(?!xact_)", re.I)  # outlives a transaction
 # Words before a bracket that call nothing, and functions that touch no table.
 HARMLESS = frozenset(
     re.findall(
         r"\w+",
         """all and any array_agg as avg between bool_and bool_or by case cast check clock_timestamp
-        coalesce conflict count distinct else exists filter from gen_random_uuid greatest having
+        coalesce conflict count distinct else exists filter from gen_random_uuid greatest
+        hashtext hashtextextended having
         in into is json_agg json_build_object json_to_recordset jsonb_agg jsonb_array_elements
         jsonb_build_object jsonb_to_recordset key least limit lower max min not now nullif numeric
         on or order over partition returning row_number select set sum then timezone to_json
@@ -50,8 +61,11 @@ class Footprint:
 
     writes: frozenset[str] = frozenset()
     everything: bool = False
+    held: frozenset[str] = frozenset()  # what its transaction has locked before; ANY: nobody knows
 
 
+ANY = "*"
+ADVISORY_LOCKS = "(advisory)"
 EVERYTHING = Footprint(everything=True)
 PROVIDER = Footprint(writes=frozenset({"(provider)"}))
 
@@ -61,6 +75,7 @@ class Schema:
     """What the database says of its tables."""
 
     plain: frozenset[str] = frozenset()  # ordinary tables without triggers and rules
+    strange: frozenset[str] = frozenset()  # views, and tables that do more than they say
     ties: frozenset[tuple[str, str]] = frozenset()  # by foreign keys and inheritance, both ways
 
     def with_tied(self, tables: frozenset[str]) -> frozenset[str]:
@@ -74,9 +89,12 @@ def footprint(
 ) -> Footprint:
     """What a flight touches.
 
-    `publishes`: its end may make writes durable. `wrote`: its transaction had written before.
+    `publishes`: its end may make writes durable. `wrote`: its transaction had written or locked
+    before, so its end frees something.
     """
-    if publishes or not read_committed:
+    if publishes or not read_committed or any(map(HIGHER.search, sql)):
+        return EVERYTHING
+    if any(len(one) >= SQL_MAX_CHARACTERS for one in sql):  # what was cut off may be a lock
         return EVERYTHING
     writes: set[str] = set()
     for statement in sql:
@@ -99,23 +117,30 @@ def of_statement(sql: str, schema: Schema) -> Footprint:
     word = sql.split(None, 1)[0].upper()
     if word not in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"):
         return EVERYTHING
-    if ADVISORY.search(sql):
-        return Footprint(frozenset({"(advisory)"}))
-    calls = (name for name in CALLED.findall(sql) if name.lower() not in HARMLESS)
+    advisory = {ADVISORY_LOCKS} if ADVISORY.search(sql) else set()
+    calls = (name for name in CALLED.findall(sql) if not _harmless(name))
     if any(not _is_table(sql, name) for name in calls) or INTO.search(sql) or SEVERAL.search(sql):
         return EVERYTHING
     written = {_plain(name) for name in WRITTEN.findall(sql)}
     if WRITES.search(sql) and not written:
         return EVERYTHING
-    read = {_plain(name) for name in READ.findall(sql)} - named_within(sql)
-    if not read | written <= schema.plain:
+    read = {_plain(name) for name in READ.findall(sql)}
+    named = named_within(sql)
+    if named & (schema.plain | schema.strange):  # which of the two a name means, is not parsed
         return EVERYTHING
-    return Footprint(frozenset(written | read if LOCKING.search(sql) else written))
+    if not (read - named) | written <= schema.plain:
+        return EVERYTHING
+    locked = read - named if LOCKING.search(sql) else set()
+    return Footprint(frozenset(written | locked | advisory))
 
 
 def named_within(sql: str) -> set[str]:
     """The names of a WITH's own tables."""
     return {_plain(name) for name in re.findall(rf"(?:\bWITH|,)\s+({NAME})\s+AS\s*\(", sql, re.I)}
+
+
+def _harmless(name: str) -> bool:
+    return name.lower() in HARMLESS or ADVISORY.match(name) is not None
 
 
 def _is_table(sql: str, name: str) -> bool:
@@ -131,4 +156,11 @@ def independent(one: Footprint, other: Footprint) -> bool:
     """Whether the order of two steps of different deliveries cannot matter."""
     if one.everything or other.everything:
         return False
-    return not one.writes & other.writes
+    return not (one.writes & other.writes or _frees(one, other) or _frees(other, one))
+
+
+def _frees(one: Footprint, other: Footprint) -> bool:
+    """A write may fail, which frees what its transaction holds; or close the ring of a deadlock."""
+    if not one.writes or not other.writes:
+        return False
+    return ANY in one.held or bool(one.held & other.writes)

@@ -17,6 +17,7 @@ class Played:
     moves: list[Move] = field(default_factory=list)
     preemptions: int = 0
     silent: int = 0  # steps that were neither at a gate nor proved to wait
+    beside: int = 0  # steps that a delivery sent while another step of it was held
     statuses: tuple[int | None, ...] = ()
 
     def add(self, move: Move, options: Sequence[Option], last: Actor | None) -> None:

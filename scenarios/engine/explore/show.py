@@ -130,6 +130,12 @@ def meaning(cell: Explored) -> str:
         parts = ["one for all that cannot differ"]
     if cell.silent:
         parts.append(f"not exhaustive: {cell.silent} silent steps")
+    if cell.beside:
+        parts.append(f"not exhaustive: {cell.beside} times one delivery had two steps at once")
+    if cell.late:
+        parts.append(f"not exhaustive: in {cell.late} the service went on when all were answered")
+    if cell.early_codes:
+        parts.append(f"{', '.join(cell.early_codes)} in plays that were ended early: try --full")
     if cell.divergences:
         parts.append(f"not exhaustive: {cell.divergences} divergences")
     if cell.refused:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from cluster.place import Replica
+from cluster.wire.flight import Flight, is_step
 from cluster.wire.rules import Park
 from cluster.witness.gated import HeldCall
 from loadtests.traffic import PlannedOrder
@@ -42,7 +43,10 @@ class Stage:
         self._by_replica: dict[str, Actor] = {}
         self._still = Stillness(lab)
         self._published = False
+        self.late: set[int] = set()  # orders about which a step came when their play was over
+        self._over: set[int] = set()
         self._background: set[str] = set()
+        self._in_delivery: set[tuple[str, int]] = set()  # sessions: their transaction is one's
         self._listening = False
         lab.ears.on_park = self._parked
         lab.ears.on_call = self._called
@@ -68,7 +72,7 @@ class Stage:
         what one just before that answer leads to, so an exploration does without.
         """
         self._unanswered, self._symmetric = unanswered, symmetric
-        order = played.order
+        self._played, order = played, played.order
         free = await self._lab.ready(len(order.webhooks), timeout_seconds=READY_SECONDS)
         self._actors = [
             Actor(index, replica, webhook)
@@ -84,6 +88,7 @@ class Stage:
                 actor.sending.add_done_callback(lambda _: self._still.moved())
                 await self._still.settle(self._actors, played)
             await self._choose(order, crashes, choose, played)
+            self._over.add(order.order_id)
         finally:
             await self._let_all_run()
             played.statuses = tuple(
@@ -109,7 +114,7 @@ class Stage:
             self._published = False
             await self._carry_out(option.move, last, played)
             if self._published or last.answered:
-                await self._look(order)
+                await self.look(order)
 
     # ---------------------------------------------------------------- what can be done
 
@@ -137,9 +142,14 @@ class Stage:
         if actor.park is None:
             return "die-before", "die-after"
         flight = self._lab.wire.flight(actor.park)
-        if flight is None or not flight.may_commit:
+        if flight is None or not self._may_last(flight, actor.park):
             return ("die-before",)
         return "die-before", "die-after", *(("die-unanswered",) if self._unanswered else ())
+
+    def _may_last(self, flight: Flight, park: Park) -> bool:
+        """Whether it may make something durable: what nobody understands may, outside a block."""
+        alone = flight.state_before == "I" and self._footprints.of(park).everything
+        return flight.may_commit or (alone and self._lab.wire.read_committed(park))
 
     def _footprint(self, actor: Actor) -> Footprint:
         if actor.park is None:
@@ -152,11 +162,8 @@ class Stage:
         actor.moved = True
         if move.do == "step":
             park, call = actor.park, actor.call
-            actor.park = actor.call = None
-            if park is not None:
-                self._lab.wire.decide(park, "pass")
-            elif call is not None:
-                call.decide(passes=True)
+            actor.taken()
+            self._decide(park or call, passes=True)
         elif move.do == "die-unanswered":
             await self._die_unanswered(actor)
         else:
@@ -167,16 +174,22 @@ class Stage:
         """SIGKILL; then its last step is carried out all the same, or never."""
         wire, name = self._lab.wire, actor.replica.name
         park, call = actor.park, actor.call
+        beside, actor.queue = actor.queue, []
         actor.park, actor.call, actor.dead = None, None, True
         actor.zombies = set(wire.open(name))
         await self._lab.place.crash(actor.replica)
         await self._lab.place.death(actor.replica, timeout_seconds=STUCK_SECONDS)
         await self._still.until(lambda: wire.heard_of_end(name))
-        if park is not None:
-            wire.decide(park, "pass" if lasts else "drop")
-        if call is not None:
-            call.decide(passes=lasts)
+        self._decide(park or call, passes=lasts)
+        for step in beside:
+            self._decide(step, passes=False)
         self._published = True
+
+    def _decide(self, step: Park | HeldCall | None, *, passes: bool) -> None:
+        if isinstance(step, HeldCall):
+            step.decide(passes=passes)
+        elif step is not None:
+            self._lab.wire.decide(step, "pass" if passes else "drop")
 
     async def _die_unanswered(self, actor: Actor) -> None:
         """Let its step be done, keep the answer, then SIGKILL."""
@@ -201,11 +214,9 @@ class Stage:
             self._lab.wire.let_run(actor.replica.name)
             self._lab.witness.held.discard(actor.replica.name)
         for actor in self._actors:
-            if actor.park is not None:
-                self._lab.wire.decide(actor.park, "pass")
-            if actor.call is not None:
-                actor.call.decide(passes=True)
-            actor.park = actor.call = None
+            for step in (actor.park, actor.call, *actor.queue):
+                self._decide(step, passes=True)
+            actor.park, actor.call, actor.queue = None, None, []
         tasks = [actor.sending for actor in self._actors if actor.sending is not None]
         if tasks:
             await asyncio.wait(tasks)
@@ -215,24 +226,39 @@ class Stage:
 
     def _parked(self, park: Park) -> None:
         actor = self._by_replica.get(park.replica)
-        background = shown(park.sql) in self._background
-        if actor is None or actor.dead or background or actor.park is not None:
+        if actor is None or actor.dead or self._of_nobody(park):
             self._lab.wire.decide(park, "pass")
             return
-        actor.park = park
-        self._still.moved()
+        self._arrived(actor, park)
+
+    def _of_nobody(self, park: Park) -> bool:
+        """Whether the service says this by itself: not within a transaction of a delivery."""
+        flight = self._lab.wire.flight(park)
+        session = park.replica, park.connection
+        if flight is None or flight.step == 1:
+            self._in_delivery.discard(session)
+        if session not in self._in_delivery and shown(park.sql) in self._background:
+            return True
+        self._in_delivery.add(session)
+        return False
 
     def _called(self, call: HeldCall) -> None:
         actor = self._by_replica.get(call.replica)
         if actor is None or actor.dead:
             call.decide(passes=True)
             return
-        actor.call = call
+        self._arrived(actor, call)
+
+    def _arrived(self, actor: Actor, step: Park | HeldCall) -> None:
+        if not actor.add(step):
+            self._played.beside += 1
         self._still.moved()
 
     def _heard(self, trace: StatementTrace) -> None:
         if self._listening:
             self._background.add(shown(trace.sql))
+        if trace.replica in self._lab.targets and is_step(list(trace.sql)):
+            self.late |= self._over & {int(key) for key in trace.keys if key.isdigit()}
         if trace.state_after == "I" and trace.sqlstate is None:
             self._published = True
         self._still.moved()
@@ -240,7 +266,8 @@ class Stage:
     def _ended(self, _: ConnectionTrace) -> None:
         self._still.moved()
 
-    async def _look(self, order: PlannedOrder) -> None:
+    async def look(self, order: PlannedOrder) -> None:
+        """Note what the ledger holds of it now: what was last noted holds until then."""
         snapshot = await self._lab.look.at([(order.shop, order.order_id)])
         append_line(self._lab.folder.ledger, snapshot)
 

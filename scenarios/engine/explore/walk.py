@@ -49,6 +49,7 @@ class Walk:
     played: list[Played] = field(default_factory=list)
     asleep: list[Played] = field(default_factory=list)  # plays that the reduction ended early
     exhausted: bool = False  # every schedule within the bounds was played
+    late: set[int] = field(default_factory=set)  # orders with steps after their play; still grows
     divergences: int = 0
     seconds: float = 0.0
 
@@ -77,6 +78,7 @@ async def _walk(
         independent=_independent if walk.reduced else None,
         preemptions_max=walk.bounds.preemptions,
     )
+    walk.late = stage.late
     begun = told = time.monotonic()
     async for order in orders(walk.where, lab, sending):
         tree.begin()
@@ -90,6 +92,7 @@ async def _walk(
                 unanswered=walk.bounds.unanswered,
             )
         except AsleepError:
+            await stage.look(order)  # it went on unheld; others are looked at next
             walk.asleep.append(played)
         else:
             walk.played.append(played)
