@@ -37,7 +37,7 @@ APART = Rule(
 )
 IGNORED = Rule(
     "update-changed-no-row-and-was-ignored",
-    "The order was not there to be changed, the rest was done all the same, and it is acknowledged.",
+    "The order was not there to be changed; the rest was done all the same, and acknowledged.",
     "Obey the row count: INSERT ... ON CONFLICT DO UPDATE, or an error so that it comes again.",
     ("A3", "A5"),
 )
