@@ -1,4 +1,4 @@
-"""Whether something ties a delivery's check to its writes, so that copies of an order take turns."""
+"""Whether something ties a delivery's check to its writes, so that copies take turns."""
 
 from collections.abc import Sequence
 
