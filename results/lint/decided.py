@@ -16,9 +16,8 @@ def locked_before(step: Step, steps: Sequence[Step]) -> bool:
             return one.locks and one.rows != 0
         if one.block == step.block and one.locks and one.names and one.rows != 0:
             return True
-        if one.session_lock or (
-            one.advisory and one.block == step.block and step.level == PLAIN
-        ):  # fmt: skip
+        fresh = step.level == PLAIN or one.block != step.block
+        if one.advisory and fresh and (one.session_lock or one.block == step.block):
             return True
     return False
 
@@ -28,7 +27,7 @@ def decided(steps: Sequence[Step], catalogue: Catalogue) -> bool:
     return any(
         one.decides(catalogue)
         or (one.locks and one.names and not one.by_webhook and one.rows != 0)
-        or one.advisory
+        or (one.advisory and one.level == PLAIN)
         or (one.level == "serializable" and one.names)
         for one in steps
     )

@@ -105,5 +105,5 @@ def isolation_too_weak(traced: Traced) -> Iterator[Finding]:
     for read in checks(steps):
         writes = [one for one in after(read, steps) if one.block == read.block]
         known = [one for one in writes if traced.catalogue.same(read.reads or "", one.writes or "")]
-        if read.by_order and writes and not known and read.level != "serializable":
+        if read.by_order and writes and not known:
             yield WEAK.at(f"{read.sql}; {writes[0].sql}")

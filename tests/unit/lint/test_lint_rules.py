@@ -6,7 +6,7 @@ import pytest
 from results.anomalies.catalogue import CATALOGUE
 from results.lint.finding import REFUSED
 from results.lint.rules import lint
-from results.lint.traced import Catalogue, Traced
+from results.lint.traced import Catalogue, Traced, Unique
 from tests.unit.lint.planted_traces import (
     ADVISORY,
     BEGIN,
@@ -32,9 +32,11 @@ from tests.unit.lint.planted_traces import (
 SERIALIZABLE = Said("BEGIN ISOLATION LEVEL SERIALIZABLE;", "BEGIN")
 REPEATABLE = Said("BEGIN ISOLATION LEVEL REPEATABLE READ;", "BEGIN")
 NO_KEYS = Catalogue()
+ONE_SHIPMENT = Catalogue(unique=(Unique("shipments", frozenset({"order_id"})),))
 SCANNED = msgspec.structs.replace(KEYS, scanned=frozenset({KNOWN.sql}))
 STOCK = by_order("UPDATE stock SET remaining = 1 WHERE shop = $1 AND order_id = $2", "UPDATE 1")
 SHARE = LOCK._replace(sql=LOCK.sql.replace("UPDATE", "SHARE"))
+SESSION_LOCK = ADVISORY._replace(sql=ADVISORY.sql.replace("_xact", ""))
 UNLOCKED = "read-then-write-without-lock"
 NO_KEY = "no-unique-key-behind-dedupe-read"
 DIFFERS = "dedupe-key-differs-between-copies"
@@ -76,6 +78,7 @@ PLANTED = [
     (SCAN, traced(attempt([KNOWN, BEGIN, LOG, COMMIT]), catalogue=SCANNED)),
     (WEAK, traced(attempt([BEGIN, CHECK, SHIP, COMMIT]))),
     (WEAK, traced(attempt([REPEATABLE, CHECK, SHIP, COMMIT]))),
+    (WEAK, traced(attempt([REPEATABLE, ADVISORY, CHECK, SHIP, COMMIT]))),  # an old snapshot
 ]  # fmt: skip
 
 NEAR_MISSES = [
@@ -86,10 +89,15 @@ NEAR_MISSES = [
     (UNLOCKED, traced(attempt([BEGIN, LOCK, CHECK, PAY, COMMIT]))),
     (UNLOCKED, traced(attempt([SERIALIZABLE, CHECK, PAY, COMMIT]))),
     (UNLOCKED, traced(attempt([BEGIN, CHECK, PAY, COMMIT], isolation="serializable"))),
+    (UNLOCKED, traced(attempt([BEGIN, CHECK, SHIP, COMMIT]))),
+    (UNLOCKED, traced(attempt([BEGIN, LOCK_NONE, UPSERT, COMMIT]), row="absent")),
+    (UNLOCKED, traced(attempt([SESSION_LOCK, CHECK, PAY]))),
     (NO_KEY, traced(attempt([KNOWN, BEGIN, LOG, COMMIT]))),
+    (DIFFERS, traced(attempt([KNOWN, BEGIN, PAY, LOG, COMMIT]), same=[KNOWN], distinct=[KNOWN])),
     (DIFFERS, traced(attempt([KNOWN, BEGIN, LOCK, PAY, LOG, COMMIT]), same=[KNOWN],
                      distinct=[KNOWN, BEGIN, LOCK, COMMIT])),
     (CALL, traced(attempt([BEGIN, PAY, COMMIT], calls=[35]))),
+    (CALL, traced(attempt([BEGIN, PAY, COMMIT], calls=[5]))),
     (CALL, traced(attempt([CHECK, PAY], calls=[15]))),
     (EARLY, traced(attempt([BEGIN, PAY, COMMIT]))),
     (EARLY, traced(attempt([BEGIN, PAY, COMMIT], answered_after=2, status=500))),
@@ -111,6 +119,8 @@ NEAR_MISSES = [
     (SCAN, traced(attempt([KNOWN, BEGIN, LOG, COMMIT]))),
     (WEAK, traced(attempt([SERIALIZABLE, CHECK, SHIP, COMMIT]))),
     (WEAK, traced(attempt([BEGIN, CHECK, PAY_PENDING, SHIP, COMMIT]))),
+    (WEAK, traced(attempt([BEGIN, ADVISORY, CHECK, SHIP, COMMIT]))),
+    (WEAK, traced(attempt([BEGIN, CHECK, SHIP, COMMIT]), catalogue=ONE_SHIPMENT)),
 ]  # fmt: skip
 
 
