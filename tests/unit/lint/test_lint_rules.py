@@ -19,6 +19,7 @@ from tests.unit.lint.planted_traces import (
     LOCK,
     LOG,
     MISSED,
+    ORDER,
     PAY,
     PAY_PENDING,
     SHIP,
@@ -146,6 +147,17 @@ def test_a_planted_fault_is_found(rule: str, one: Traced) -> None:
 )
 def test_what_only_looks_like_it_is_not(rule: str, one: Traced) -> None:
     assert rule not in rules_of(one)
+
+
+def test_names_in_quotes_and_ids_in_the_text_are_read_alike() -> None:
+    check = Said(
+        f'SELECT "orders"."status" FROM "orders" WHERE ("orders"."id" = {ORDER})', "SELECT 1"
+    )
+    pay = Said(f'UPDATE "orders" SET "status" = \'‹4›\' WHERE "orders"."id" = {ORDER}', "UPDATE 1")
+    asks = pay._replace(sql=f'{pay.sql} AND "orders"."status" = \'‹7›\'')
+
+    assert UNLOCKED in rules_of(traced(attempt([BEGIN, check, pay, COMMIT])))
+    assert UNLOCKED not in rules_of(traced(attempt([BEGIN, check, asks, COMMIT])))
 
 
 def test_every_rule_has_both() -> None:
