@@ -1,7 +1,8 @@
 """Has an exploration say what of the predictions happens: confirmed, refuted or undecided.
 
-First without a crash; with one only for predictions that name one and are still open. Refuted is
-only said where every schedule that could show it was played and judged.
+One kind of schedules after the other, as long as a prediction about it is open: first without a
+crash, then with one for what needs one. Refuted is only said where every schedule of every kind
+that the finding is about was played and judged.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from scenarios.engine.plan import RunPlan
 from scenarios.engine.stand import Watch
 
 Said = Literal["confirmed", "refuted", "undecided"]
+Played = tuple[Exploration, dict[str, str]]  # with its files, by cell and code
 
 
 class Confirmation(Struct, frozen=True, kw_only=True):
@@ -34,21 +36,18 @@ async def confirm(
     plan: RunPlan, findings: Sequence[Finding], watch: Watch
 ) -> tuple[tuple[Confirmation, ...], ...]:
     """For each finding, one confirmation for each code that it predicts."""
-    done: list[tuple[Exploration, dict[str, str]]] = []
+    done: list[Played] = []
     for crashes in (0, 1):
-        open_ones = [
-            one
-            for one in findings
-            for code in (one.crash_codes if crashes else one.predicted)
-            if _judge(one, code, done).said != "confirmed"
-        ]
-        wheres = [one for one in _wheres(plan, crashes) if any(_meant(f, one) for f in open_ones)]
-        if wheres:
-            found = await explore(plan, wheres, Bounds(reduced=True), watch)
-            done.append((found, found.write()))
-    return tuple(
-        tuple(_judge(one, code, done) for code in one.predicted) for one in findings
-    )  # fmt: skip
+        for where in _wheres(plan, crashes):
+            if any(
+                judge(one, code, done).said != "confirmed"
+                for one in findings
+                for code in (one.crash_codes if crashes else one.codes)
+                if _meant(one, where)
+            ):
+                found = await explore(plan, [where], Bounds(reduced=True), watch)
+                done.append((found, found.write()))
+    return tuple(tuple(judge(one, code, done) for code in one.predicted) for one in findings)
 
 
 def _wheres(plan: RunPlan, crashes: int) -> list[Where]:
@@ -62,23 +61,23 @@ def _meant(finding: Finding, where: Where) -> bool:
     return where.row in finding.rows and finding.ids in ("any", where.ids)
 
 
-def _judge(
-    finding: Finding, code: str, done: Sequence[tuple[Exploration, dict[str, str]]]
-) -> Confirmation:
-    needed = 1 if code in finding.crash_codes else 0
-    enough = False
+def judge(finding: Finding, code: str, done: Sequence[Played]) -> Confirmation:
+    """By all that was played so far of what the finding is about."""
+    crashes = 1 if code in finding.crash_codes else 0
+    open_cells, cells_played = 0, 0
     for found, files in done:
-        meant = [cell for cell in found.cells if _meant(finding, cell.where)]
-        for cell in meant:
+        for cell in found.cells:
+            if not _meant(finding, cell.where):
+                continue
             if _shows(cell, code):
-                return Confirmation(
-                    code=code, said="confirmed", schedule=_file(found, files, cell, code)
-                )
-        judged = all(one.code != code for one in found.not_judged)
-        whole = bool(meant) and all(cell.exhaustive for cell in meant)
-        if meant and meant[0].where.crashes == needed:
-            enough = judged and whole
-    return Confirmation(code=code, said="refuted" if enough else "undecided")
+                file = _file(found, files, cell, code)
+                return Confirmation(code=code, said="confirmed", schedule=file)
+            if cell.where.crashes == crashes:
+                cells_played += 1
+                judged = all(one.code != code for one in found.not_judged)
+                open_cells += not (judged and cell.exhaustive)
+    refuted = cells_played > 0 and open_cells == 0
+    return Confirmation(code=code, said="refuted" if refuted else "undecided")
 
 
 def _shows(cell: Explored, code: str) -> bool:
