@@ -1,11 +1,12 @@
 """Has an exploration say what of the predictions happens: confirmed, refuted or undecided.
 
 One kind of schedules after the other, as long as a prediction about it is open: first without a
-crash, then with one for what needs one. Refuted is only said where every schedule of every kind
-that the finding is about was played and judged.
+crash, then with one for what needs one; few preemptions before all of them. Refuted is only said
+where every schedule of every kind that the finding is about was played and judged.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,12 @@ from scenarios.engine.stand import Watch
 
 Said = Literal["confirmed", "refuted", "undecided"]
 Played = tuple[Exploration, dict[str, str]]  # with its files, by cell and code
+# By the number of crashes. Most of what is wrong shows with hardly any preemption, in a few dozens
+# of schedules; only what does not needs all of them.
+LOOKS = {
+    0: (Bounds(preemptions=1), Bounds(reduced=True)),
+    1: (Bounds(preemptions=0), Bounds(reduced=True)),
+}
 
 
 class Confirmation(Struct, frozen=True, kw_only=True):
@@ -38,14 +45,14 @@ async def confirm(
     """For each finding, one confirmation for each code that it predicts."""
     done: list[Played] = []
     for crashes in (0, 1):
-        for where in _wheres(plan, crashes):
+        for bounds, where in product(LOOKS[crashes], _wheres(plan, crashes)):
             if any(
                 judge(one, code, done).said != "confirmed"
                 for one in findings
                 for code in (one.crash_codes if crashes else one.codes)
                 if _meant(one, where)
             ):
-                found = await explore(plan, [where], Bounds(reduced=True), watch)
+                found = await explore(plan, [where], bounds, watch)
                 done.append((found, found.write()))
     return tuple(tuple(judge(one, code, done) for code in one.predicted) for one in findings)
 
@@ -72,9 +79,9 @@ def judge(finding: Finding, code: str, done: Sequence[Played]) -> Confirmation:
             if _shows(cell, code):
                 file = _file(found, files, cell, code)
                 return Confirmation(code=code, said="confirmed", schedule=file)
-            if cell.where.crashes == crashes:
-                cells_played += 1
+            if cell.where.crashes == crashes and cell.preemptions_max is None:
                 judged = all(one.code != code for one in found.not_judged)
+                cells_played += 1
                 open_cells += not (judged and cell.exhaustive)
     refuted = cells_played > 0 and open_cells == 0
     return Confirmation(code=code, said="refuted" if refuted else "undecided")

@@ -18,11 +18,12 @@ CRASH = Finding(rule="r", sql="s", why="w", fix="f", crash_codes=("A2",), rows=(
 
 def explored(
     folder: Path, *codes: str, ids: Ids = "distinct", row: Row = "present", crashes: int = 0,
-    silent: int = 0, exhausted: bool = True, status: int = 200, not_judged: str = "",
+    silent: int = 0, exhausted: bool = True, preemptions: int | None = None,
+    status: int = 200, not_judged: str = "",
 ) -> tuple[Exploration, dict[str, str]]:  # fmt: skip
     where = Where(strategy="s", provider="honours", ids=ids, row=row, crashes=crashes)
     cell = Explored(
-        where=where, reduced=True, preemptions_max=None, exhausted=exhausted, asleep=0,
+        where=where, reduced=True, preemptions_max=preemptions, exhausted=exhausted, asleep=0,
         silent=silent, divergences=0, seconds=0.0,
         schedules=(Schedule(where=where, moves=(), codes=codes, statuses=(200, status)),),
     )  # fmt: skip
@@ -64,6 +65,11 @@ def test_other_rows_and_ids_say_nothing(tmp_path: Path) -> None:
     assert judge(A1, "A1", [explored(tmp_path, "A1", row="absent")]).said == "undecided"
     assert judge(only_same, "A1", [explored(tmp_path, "A1")]).said == "undecided"
     assert judge(A1, "A1", []).said == "undecided"
+
+
+def test_few_preemptions_confirm_and_never_refute(tmp_path: Path) -> None:
+    assert judge(A1, "A1", [explored(tmp_path, preemptions=1)]).said == "undecided"
+    assert judge(A1, "A1", [explored(tmp_path, "A1", preemptions=1)]).said == "confirmed"
 
 
 def test_what_needs_a_crash_is_not_refuted_without_one(tmp_path: Path) -> None:
