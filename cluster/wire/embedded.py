@@ -89,6 +89,10 @@ class EmbeddedWire:
             for one in self._connections(park.replica)
         )
 
+    def isolation(self, replica: str) -> tuple[str, ...]:
+        """What the start-up messages of its connections said that may be about isolation."""
+        return tuple(one.isolation for one in self._connections(replica))
+
     def backends(self, replica: str) -> tuple[int, ...]:
         """The Postgres processes that work for this replica now, or have not answered it yet."""
         return tuple(

@@ -21,6 +21,7 @@ WHOLE_RUNS = (
     "test_runs",
     "test_fault_runs",
     "test_killed_runner",
+    "test_lint",
     "test_matrix",
     "test_full_disk",
 )
