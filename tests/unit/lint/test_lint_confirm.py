@@ -24,7 +24,7 @@ def explored(
     where = Where(strategy="s", provider="honours", ids=ids, row=row, crashes=crashes)
     cell = Explored(
         where=where, reduced=True, preemptions_max=preemptions, exhausted=exhausted, asleep=0,
-        silent=silent, divergences=0, seconds=0.0,
+        silent=silent, divergences=0, seconds=0.0, orders=(), beside=0, late=0, early_codes=(),
         schedules=(Schedule(where=where, moves=(), codes=codes, statuses=(200, status)),),
     )  # fmt: skip
     silenced = (NotJudged(code=not_judged, name="n", reason="r"),) if not_judged else ()
