@@ -23,8 +23,8 @@ from results.verdict import Validity
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNNER = Path(__file__).with_name("killed_runner.py")
-STEPS = 16  # 1 folder, 8 processes, 6 stages of the crash, 1 restart
-CGROUP, INJECT = 13, 14  # of an OOM, after the folder, the processes and three stages
+STEPS = 17  # 2 folders, 8 processes, 6 stages of the crash, 1 restart
+CGROUP, INJECT = 14, 15  # of an OOM, after the folders, the processes and three stages
 
 
 def of_run(run: Path) -> list[psutil.Process]:
@@ -77,7 +77,7 @@ def test_heal_leaves_nothing_of_a_runner_killed_in_an_oom(
         pytest.skip(f"OOM WAS NOT TRIED: {how}")
     assert run_killed(tmp_path, step, when, "oom") == -9
     made = RunFolder.find(tmp_path).journal
-    groups = [one.path for one in read_journal(made) if isinstance(one, Created)][1:]
+    groups = [one.path for one in read_journal(made) if isinstance(one, Created)][2:]
     assert [Path(path).exists() for path in groups] == [step == INJECT]
     nothing_is_left_after_heal(tmp_path)
 

@@ -134,5 +134,5 @@ async def test_a_command_that_fails_is_told_with_its_last_words() -> None:
 )
 def test_a_memory_limit_is_read(text: str, limit: int | None) -> None:
     resources = {"limits": {"memory": text}} if text else {}
-    pod = {"spec": {"containers": [{"name": "app", "resources": resources}]}}
+    pod = {"metadata": {}, "spec": {"containers": [{"name": "app", "resources": resources}]}}
     assert memory_limit(pod) == limit

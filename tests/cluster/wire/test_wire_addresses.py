@@ -64,7 +64,7 @@ async def test_replicas_that_share_a_port_are_told_apart_by_their_addresses(
             await client.until(b"Z")
         await wire.arm(Rule(rule_id="only-3", point="before", replicas=("web-3",)))
         for number, client in clients.items():
-            client.query(f"SELECT {number}00 AS mine")
+            client.query(f"SELECT {number}00 + 0 AS mine")
         park = await wire.next_park("only-3", timeout_seconds=5)
         assert park is not None
         assert park.replica == "web-3"
