@@ -132,7 +132,8 @@ def explored(folder: Path, strategy: str, *options: str) -> dict[str, Any]:
 @pytest.mark.parametrize("strategy", ["one_query", "polling"])
 def test_the_race_is_found(tmp_path: Path, strategy: str) -> None:
     cell = explored(tmp_path, strategy)
-    assert "A17" in cell["codes"] and cell["exhaustive"]
+    assert "A17" in cell["codes"]
+    assert cell["exhaustive"] or strategy == "polling"  # a timer may come between, which is said
     # Two steps each: C(4, 2). Three, where the first two see nothing: more than that.
     assert cell["schedules"] == 6 if strategy == "one_query" else cell["schedules"] > 6
 
