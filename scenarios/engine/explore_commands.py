@@ -73,7 +73,7 @@ def explore(
       onceproof explore --config ./onceproof.toml --deliveries 3 --preemptions 2
 
     Exit status: 0 nothing is wrong in all there are, 1 something is, 2 nothing was found, but the
-    schedules were not all of them.
+    schedules were not all of them (always so with --preemptions).
     """
     import uvloop
 

@@ -154,6 +154,33 @@ app = web.Application()
 app.add_routes([web.post("/paid", answer), web.post("/create", answer), web.get("/readyz", answer)])
 web.run_app(app, host="127.0.0.1", port=int(os.environ["PORT"]), print=None)
 """
+REFUSES = """
+import asyncio, os, sys
+import asyncpg
+from aiohttp import web
+
+async def refuse(request):
+    await request.read()
+    await request.app["pool"].fetch("SELECT * FROM notes")
+    return web.json_response({}, status=503)
+
+async def ready(request):
+    return web.json_response({})
+
+async def start(app):
+    app["pool"] = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=1)
+
+async def schema():
+    db = await asyncpg.connect(os.environ["DATABASE_URL"])
+    await db.execute("CREATE TABLE notes (id int)")
+
+if sys.argv[1:] == ["schema"]:
+    sys.exit(asyncio.run(schema()))
+app = web.Application()
+app.on_startup.append(start)
+app.add_routes([web.post("/paid", refuse), web.get("/readyz", ready)])
+web.run_app(app, host="127.0.0.1", port=int(os.environ["PORT"]), print=None)
+"""
 BYPASS_CONFIG = """
 [service]
 name = "bypass"
@@ -176,6 +203,36 @@ def test_a_service_that_bypasses_the_wire_is_not_called_clean(tmp_path: Path) ->
     done = onceproof("explore", "--runs", tmp_path / "runs", cwd=tmp_path)
     assert done.returncode == 254, done.stdout + done.stderr
     assert "answered 200, 200, and not each of them had a step" in done.stderr
+
+    schedule = Schedule(
+        where=Where(strategy="default", provider="honours", ids="distinct", row="absent"),
+        moves=(), codes=("A1",),
+    )  # fmt: skip
+    schedule.write(tmp_path / f"x{SUFFIX}")
+    again = onceproof("replay", f"x{SUFFIX}", "--mended", "--times", "1", cwd=tmp_path)
+    assert again.returncode == 1, again.stdout + again.stderr
+    assert "play 1 proves nothing: 2 of its deliveries had no step" in again.stdout
+
+
+def test_a_bound_on_preemptions_leaves_it_open(tmp_path: Path) -> None:
+    done = onceproof(
+        "explore", "--ids", "same", "--row", "absent", "--preemptions", "1", "--runs",
+        tmp_path / "runs", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stdout + done.stderr
+
+
+def test_who_never_acknowledges_is_not_called_clean(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(REFUSES)
+    (tmp_path / "onceproof.toml").write_text(
+        BYPASS_CONFIG.replace(
+            'database_from = "DATABASE_URL"',
+            'database_from = "DATABASE_URL"\nschema = ["{python}", "app.py", "schema"]',
+        )
+    )
+    done = onceproof("explore", "--row", "absent", "--runs", tmp_path / "runs", cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "never acknowledged" in " ".join(done.stdout.split())
 
 
 def test_every_crash_point_as_a_table(tmp_path: Path) -> None:

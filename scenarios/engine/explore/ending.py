@@ -8,6 +8,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from scenarios.engine.explore.laboratory import Laboratory
 from scenarios.engine.explore.orders import Orders
 from scenarios.engine.explore.played import Played, ok
@@ -23,8 +25,8 @@ QUIET_SECONDS = 0.2  # no call of the provider for so long
 
 async def let_everything_end(
     lab: Laboratory, sending: Orders, played: Sequence[Played], watch: Watch
-) -> None:
-    """Deliver again, start the others, and wait until nothing moves or the patience ends."""
+) -> bool:
+    """Deliver again, start the others, and wait until nothing moves; False: it still does."""
     again = [one for one in played if not all(map(ok, one.statuses))]
     (replica, *_) = await lab.ready(1, timeout_seconds=READY_SECONDS)
     limit = asyncio.Semaphore(AT_ONCE)
@@ -37,22 +39,28 @@ async def let_everything_end(
                     if ok(status):
                         break
                     status = await sending.pay(one.order, webhook.copy, replica, attempt)
+                one.unresolved = one.unresolved or not ok(status)
 
     if again:
         watch(f"delivering {len(again)} orders again, as Shopify would")
         await asyncio.gather(*map(redeliver, again))
     watch("letting what is due be shipped")
     await lab.start_others()
-    await drained(lab)
+    settled = await drained(lab)
+    if not settled:
+        manifest = lab.folder.read_manifest()
+        lab.folder.write_manifest(msgspec.structs.replace(manifest, settled=False))
+    return settled
 
 
-async def drained(lab: Laboratory) -> None:
-    """Until nothing is unsent, open or waiting; at the deadline it is judged as it is."""
+async def drained(lab: Laboratory) -> bool:
+    """Until nothing is unsent, open or waiting; False at the deadline: it is judged as it is."""
     deadline = time.monotonic() + DRAIN_SECONDS
     calls, since = -1, time.monotonic()
     while time.monotonic() < deadline:
         if lab.witness.calls != calls:
             calls, since = lab.witness.calls, time.monotonic()
         elif time.monotonic() - since >= QUIET_SECONDS and await lab.ledger.settled():
-            return
+            return True
         await asyncio.sleep(LOOK_SECONDS)
+    return False

@@ -33,9 +33,9 @@ async def explore(
         lab, sending, stage = parts
         walks = [await walk_all(where, bounds, stage, lab, sending, watch) for where in wheres]
         played = [one for walk in walks for one in (*walk.played, *walk.asleep)]
-        await let_everything_end(lab, sending, played, watch)
+        settled = await let_everything_end(lab, sending, played, watch)
         await lab.ledger.snapshot("final")
-    return judged(folder, walks)
+    return judged(folder, walks, settled=settled)
 
 
 @asynccontextmanager
@@ -55,11 +55,11 @@ async def staged(
         yield lab, sending, stage
 
 
-def judged(folder: RunFolder, walks: Sequence[Walk]) -> Exploration:
+def judged(folder: RunFolder, walks: Sequence[Walk], *, settled: bool) -> Exploration:
     """Ask every judge, and give each schedule its codes."""
     anomalies, not_judged = find_anomalies(folder.load())
     codes = codes_of(anomalies)
     return Exploration(
-        folder=folder, anomalies=tuple(anomalies), not_judged=not_judged,
+        folder=folder, anomalies=tuple(anomalies), not_judged=not_judged, settled=settled,
         cells=tuple(Explored.of(walk, codes) for walk in walks),
     )  # fmt: skip

@@ -36,6 +36,7 @@ class Explored:
     early_codes: tuple[str, ...]  # of plays that the reduction ended early, and no schedule shows
     divergences: int
     seconds: float
+    unresolved: int = 0  # plays with a delivery that was never acknowledged: who knows of those?
 
     @classmethod
     def of(cls, walk: Walk, codes: Mapping[int, frozenset[str]]) -> "Explored":
@@ -48,7 +49,7 @@ class Explored:
             asleep=len(walk.asleep),
             preemptions_max=walk.bounds.preemptions, divergences=walk.divergences,
             seconds=walk.seconds, silent=sum(one.silent for one in both),
-            beside=sum(one.beside for one in both),
+            beside=sum(one.beside for one in both), unresolved=sum(one.unresolved for one in both),
             late=sum(one.order.order_id in walk.late and all(map(ok, one.statuses))
                      for one in walk.played),
             early_codes=tuple(sorted(early - shown, key=number)),
@@ -78,7 +79,12 @@ class Explored:
     def exhaustive(self) -> bool:
         """Whether "none" means that there is none."""
         return self.exhausted and not (
-            self.silent or self.beside or self.late or self.divergences or self.early_codes
+            self.silent
+            or self.beside
+            or self.late
+            or self.divergences
+            or self.early_codes
+            or self.unresolved
         )
 
     @property
@@ -102,13 +108,16 @@ class Exploration:
     anomalies: tuple[Anomaly, ...]
     not_judged: tuple[NotJudged, ...]
     cells: tuple[Explored, ...]
+    settled: bool = True  # False: something still moved when it was judged
 
     @property
     def validity(self) -> Validity:
-        """Invalid with any code, valid only where every cell is exhaustive."""
+        """Invalid with any code, valid only where every cell is exhaustive and without a bound."""
         if self.anomalies:
             return Validity.INVALID
-        whole = all(cell.exhaustive for cell in self.cells)
+        whole = self.settled and all(
+            cell.exhaustive and cell.preemptions_max is None for cell in self.cells
+        )
         return Validity.VALID if whole else Validity.UNKNOWN
 
     def write(self) -> dict[str, str]:
@@ -125,7 +134,7 @@ class Exploration:
         """One document for programs."""
         return {
             "run": str(self.folder.path),
-            "validity": self.validity.value,
+            "validity": self.validity.value, "settled": self.settled,
             "cells": [
                 {
                     "strategy": cell.where.strategy, "provider": cell.where.provider,
@@ -135,6 +144,7 @@ class Exploration:
                     "answered_5xx": cell.refused, "reduced": cell.reduced,
                     "exhaustive": cell.exhaustive, "silent_steps": cell.silent,
                     "steps_at_once": cell.beside, "schedules_with_late_steps": cell.late,
+                    "never_acknowledged": cell.unresolved,
                     "codes_of_plays_ended_early": cell.early_codes,
                     "preemptions_max": cell.preemptions_max,
                     "divergences": cell.divergences, "seconds": round(cell.seconds, 3),

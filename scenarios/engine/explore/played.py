@@ -19,6 +19,7 @@ class Played:
     silent: int = 0  # steps that were neither at a gate nor proved to wait
     beside: int = 0  # steps that a delivery sent while another step of it was held
     statuses: tuple[int | None, ...] = ()
+    unresolved: bool = False  # some delivery got no `ok`, however often it came again
 
     def add(self, move: Move, options: Sequence[Option], last: Actor | None) -> None:
         """One more move; it is a preemption if whoever moved last could have gone on."""

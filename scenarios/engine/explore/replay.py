@@ -111,9 +111,13 @@ async def replay(
             except DivergedError as error:
                 diverged[turn] = f"play {turn + 1}: {error}"
         await some.aclose()
-        await let_everything_end(lab, sending, played, watch)
+        settled = await let_everything_end(lab, sending, played, watch)
         await lab.ledger.snapshot("final")
     codes = codes_of(find_anomalies(folder.load())[0])
+    if mended:
+        for turn, one in enumerate(played):
+            if why := unproved(one, settled=settled):
+                diverged.setdefault(turn, f"play {turn + 1} proves nothing: {why}")
     found = [
         tuple(sorted(codes.get(one.order.order_id, ()), key=number))
         for turn, one in enumerate(played)
@@ -124,3 +128,13 @@ async def replay(
         same=sum(one == schedule.codes for one in found), clean=found.count(()),
         diverged=tuple(diverged.values()),
     )  # fmt: skip
+
+
+def unproved(one: Played, *, settled: bool) -> str:
+    """Why a play without a code would still not show that the service is right; "" if it would."""
+    silent = len(one.order.webhooks) - len({move.actor for move in one.moves})
+    if silent:
+        return f"{silent} of its deliveries had no step that came through the wire."
+    if one.unresolved:
+        return "a delivery was never acknowledged."
+    return "" if settled else "something still moved when it was judged."

@@ -14,7 +14,7 @@ from scenarios.engine.config import ServiceConfig, find_config, load_config
 from scenarios.engine.explore.crash_points import show_crash_points
 from scenarios.engine.explore.exploration import explore
 from scenarios.engine.explore.explored import Exploration, Explored
-from scenarios.engine.explore.moves import CALL, Ids, Move, Row, Schedule, Where
+from scenarios.engine.explore.moves import CALL, NAMES, Ids, Move, Row, Schedule, Where
 from scenarios.engine.explore.replay import Replay, replay
 from scenarios.engine.explore.walk import Bounds
 from scenarios.engine.plan import RunPlan
@@ -114,6 +114,8 @@ def show(console: Console, found: Exploration, files: dict[str, str], *, smalles
                 told.add(code)
                 name = files[f"{cell.where.ids} {cell.where.row} {code}"]
                 show_schedule(console, code, cell.smallest(code), found.folder.path / name)
+    if not found.settled:
+        console.print("unknown: something still moved when the patience ended", style="yellow")
     for one in found.not_judged:
         console.print(f"not judged: {one.code} {one.name}, {one.reason}", soft_wrap=True)
     console.print(f"schedules and records: {found.folder.path}", soft_wrap=True)
@@ -136,6 +138,8 @@ def meaning(cell: Explored) -> str:
         parts.append(f"not exhaustive: in {cell.late} the service went on when all were answered")
     if cell.early_codes:
         parts.append(f"{', '.join(cell.early_codes)} in plays that were ended early: try --full")
+    if cell.unresolved:
+        parts.append(f"not exhaustive: in {cell.unresolved} a delivery was never acknowledged")
     if cell.divergences:
         parts.append(f"not exhaustive: {cell.divergences} divergences")
     if cell.refused:
@@ -158,7 +162,7 @@ def show_schedule(console: Console, code: str, schedule: Schedule, file: Path) -
     lanes = Table(box=None, pad_edge=False, show_header=True)
     lanes.add_column("", justify="right", style="dim")
     for index in range(schedule.where.deliveries):
-        lanes.add_column(f"delivery {'ABCDEFGH'[index]}", width=LANE_COLUMNS, no_wrap=True)
+        lanes.add_column(f"delivery {NAMES[index]}", width=LANE_COLUMNS, no_wrap=True)
     for step, move in enumerate(schedule.moves, 1):
         row = [Text("")] * schedule.where.deliveries
         row[move.actor] = drawn(move)
