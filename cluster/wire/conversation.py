@@ -115,14 +115,21 @@ class Conversation:
 
     def read_answer(self, kind: int, payload: bytes) -> bool:
         """Understand one server message; True for ReadyForQuery."""
-        if kind == ord("Z"):
+        if kind == protocol.READY:
             self.statements.ready()
             return True
-        if kind in b"tS":
-            if kind == ord("t"):
-                self.statements.parameter_types(payload)
-            else:
-                self.statements.session_parameter(payload)
+        if kind == protocol.COMPLETE and self.pending:  # the most frequent, first
+            flight = self.pending[0]
+            flight.executed += 1
+            flight.copying = False
+            flight.tags.append(payload[:-1].decode(errors="replace"))
+            self.progress.set()
+            return False
+        if kind == ord("t"):
+            self.statements.parameter_types(payload)
+            return False
+        if kind == ord("S"):
+            self.statements.session_parameter(payload)
             return False
         if kind == ord("K"):
             self.backend_pid = int.from_bytes(payload[:4], "big")
@@ -134,10 +141,10 @@ class Conversation:
         if kind == protocol.COPY_IN:
             flight.copying = True
             flight.sync_swallowed = flight.synced and not flight.simple
-        else:  # CommandComplete, ErrorResponse, EmptyQueryResponse, PortalSuspended
+        else:  # ErrorResponse, EmptyQueryResponse, PortalSuspended
             flight.executed += 1
             flight.copying = False
-            if kind in b"Cs":
+            if kind == protocol.PORTAL_SUSPENDED:
                 flight.tags.append(payload[:-1].decode(errors="replace"))
             elif kind == ord("E") and flight.sqlstate is None:
                 flight.sqlstate = protocol.sqlstate(payload)
@@ -204,4 +211,6 @@ class Conversation:
 
 def _some(items: list[_Item]) -> tuple[_Item, ...]:
     """The first ones, and the last: a COMMIT stands at the end."""
+    if len(items) <= FLIGHT_MAX:
+        return tuple(items)
     return (*items[:FLIGHT_MAX], *items[FLIGHT_MAX:][-1:])

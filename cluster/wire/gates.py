@@ -81,6 +81,13 @@ class Gates:
         """True while no rule is armed."""
         return not self._armed
 
+    def watches(self, point: Point) -> bool:
+        """Whether some rule is for this point at all."""
+        for armed in self._armed.values():
+            if armed.rule.point == point:
+                return True
+        return False
+
     def arm(self, rule: Rule) -> None:
         """Add a rule, or replace the one of its name."""
         if rule.rule_id not in self._armed and len(self._armed) >= RULES_MAX:
@@ -96,10 +103,10 @@ class Gates:
         self, point: Point, conversation: Conversation, flight: Flight, sql: list[str]
     ) -> bool:
         """Whether some rule is for this flight at this point; uses nothing up."""
-        if not self._armed or not is_step(sql):
-            return False
-        armed = self._armed.values()
-        return any(one.wants(point, conversation, flight, sql) for one in armed)
+        for armed in self._armed.values():
+            if armed.wants(point, conversation, flight, sql):
+                return is_step(sql)
+        return False
 
     def claim(
         self, point: Point, conversation: Conversation, flight: Flight, sql: list[str]

@@ -13,12 +13,14 @@ STARTUP_MAX_BYTES = 1 << 16
 TLS_HANDSHAKE = 0x16
 HEADER = struct.Struct("!BI")
 HEADER_BYTES = HEADER.size
+COUNT = struct.Struct("!H")
+LENGTH = struct.Struct("!i")
 SYNC = b"S\x00\x00\x00\x04"
 FLUSH = b"H\x00\x00\x00\x04"
 # Server messages whose payload the wire reads, and those it must at least notice.
 READ_TYPES = frozenset(b"ZCEKtS")
 SCANNED = READ_TYPES | frozenset(b"IsG")
-COPY_IN, DATA_ROW, PORTAL_SUSPENDED = b"GDs"
+COPY_IN, DATA_ROW, PORTAL_SUSPENDED, READY, COMPLETE = b"GDsZC"
 COPY_OR_LAST = frozenset(b"dcfpX")  # client messages that are passed on as they come
 TERMINATE = ord("X")
 FLIGHT_ENDS = frozenset(b"SQFH")
@@ -225,19 +227,27 @@ def read_bind(message: bytes) -> tuple[str, str, list[tuple[int, bytes | None]]]
     """Portal, statement and the (format, value) pairs of a Bind."""
     portal, at = cstring(message, 5)
     statement, at = cstring(message, at)
-    (count,) = struct.unpack_from("!H", message, at)
-    formats = struct.unpack_from(f"!{count}H", message, at + 2)
+    return portal, statement, read_values(message, at)
+
+
+def read_values(message: bytes, at: int) -> list[tuple[int, bytes | None]]:
+    """The (format, value) pairs of a Bind, from the end of its names on."""
+    (count,) = COUNT.unpack_from(message, at)
+    formats = struct.unpack_from(f"!{count}H", message, at + 2) if count else (0,)
     at += 2 + 2 * count
-    (total,) = struct.unpack_from("!H", message, at)
+    (total,) = COUNT.unpack_from(message, at)
     at += 2
     values: list[tuple[int, bytes | None]] = []
     for index in range(total):
-        (length,) = struct.unpack_from("!i", message, at)
+        (length,) = LENGTH.unpack_from(message, at)
         at += 4
-        shape = formats[index] if count > 1 else formats[0] if count else 0
-        values.append((shape, None if length < 0 else message[at : at + length]))
-        at += max(0, length)
-    return portal, statement, values
+        shape = formats[index] if count > 1 else formats[0]
+        if length < 0:
+            values.append((shape, None))
+        else:
+            values.append((shape, message[at : at + length]))
+            at += length
+    return values
 
 
 def sqlstate(payload: bytes) -> str:

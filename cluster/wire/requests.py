@@ -183,6 +183,8 @@ class Requests:
         fresh = [sql for _, sql in executed]
         if is_step(fresh) and (self._port.delay_seconds or self._wanted("before", flight, fresh)):
             return True
+        if not self._gates.watches("before-commit"):
+            return False
         at = commit_point(flight, executed, last, ends_with_sync)
         return at is not None and self._wanted("before-commit", flight, flight.sql)
 

@@ -38,6 +38,7 @@ class Portal:
     _values: tuple[str, ...] = ()
     _types: tuple[int, ...] = ()
     _bind: bytes | None = None
+    _values_at: int = 0  # where they begin in it
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -57,7 +58,8 @@ class Portal:
         bind, self._bind = self._bind, None
         assert bind is not None
         with contextlib.suppress(ValueError, struct.error, IndexError):
-            self._keys, self._values = shown(bind, self._keys, self._types)
+            given = protocol.read_values(bind, self._values_at)
+            self._keys, self._values = shown(given, self._keys, self._types)
 
 
 class Statements:
@@ -94,9 +96,9 @@ class Statements:
         Its values wait until somebody asks: at the latest until it is traced.
         """
         self._described.append(None)
-        prepared = self._prepared.get(data[6 : data.index(b"\0", 6)].decode(errors="replace"))
-        prepared = prepared or Prepared("?")
-        portal = Portal(prepared.sql, prepared.keys, (), prepared.types, data)
+        name_ends = data.index(b"\0", 6)
+        prepared = self._named(data[6:name_ends].decode(errors="replace"))
+        portal = Portal(prepared.sql, prepared.keys, (), prepared.types, data, name_ends + 1)
         self._portals[""] = flight.portal = portal
         flight.simple = False
         flight.sql.append(prepared.sql)
@@ -143,9 +145,9 @@ class Statements:
         return None
 
     def _bind(self, content: bytes) -> None:
-        portal, name, _ = protocol.read_bind(content)
+        portal, name, given = protocol.read_bind(content)
         prepared = self._named(name)
-        keys, values = shown(content, prepared.keys, prepared.types)
+        keys, values = shown(given, prepared.keys, prepared.types)
         _bound(self._portals)
         self._portals[portal] = Portal(prepared.sql, keys, values)
 
@@ -154,15 +156,15 @@ class Statements:
 
 
 def shown(
-    bind: bytes, keys: tuple[str, ...], types: tuple[int, ...]
+    values: list[tuple[int, bytes | None]], keys: tuple[str, ...], types: tuple[int, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The ids of a statement and of a Bind's values, and the values as they may be stored."""
     found = [
         redact_value(shape, value, types[index] if index < len(types) else 0)
-        for index, (shape, value) in enumerate(protocol.read_bind(bind)[2])
+        for index, (shape, value) in enumerate(values)
     ]
-    more = tuple(key for _, own in found for key in own)
-    return keys + more, tuple(text for text, _ in found)
+    more = [key for _, own in found for key in own]
+    return (*keys, *more), tuple([text for text, _ in found])
 
 
 def _bound(names: dict[str, Prepared] | dict[str, Portal]) -> None:
