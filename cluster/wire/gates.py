@@ -83,10 +83,7 @@ class Gates:
 
     def watches(self, point: Point) -> bool:
         """Whether some rule is for this point at all."""
-        for armed in self._armed.values():
-            if armed.rule.point == point:
-                return True
-        return False
+        return any(armed.rule.point == point for armed in self._armed.values())
 
     def arm(self, rule: Rule) -> None:
         """Add a rule, or replace the one of its name."""

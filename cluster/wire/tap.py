@@ -9,8 +9,9 @@ Limits: what was diverted cannot be read any more.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 READ_LIMIT_BYTES = 1 << 20
 BACKLOG = 512
@@ -74,8 +75,12 @@ async def listen(accept: Accept, host: str, port: int) -> asyncio.Server:
     """Listen, and call `accept` with the streams of each client."""
     loop = asyncio.get_running_loop()
 
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # the wire ends; the streams would cry
+            await accept(cast(Tap, reader), writer)
+
     def client() -> asyncio.StreamReaderProtocol:
-        return asyncio.StreamReaderProtocol(Tap(READ_LIMIT_BYTES, loop), accept, loop)  # type: ignore[arg-type]
+        return asyncio.StreamReaderProtocol(Tap(READ_LIMIT_BYTES, loop), accepted, loop)
 
     return await loop.create_server(client, host, port, backlog=BACKLOG)
 
