@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from scenarios.engine import cluster_commands, explore_commands, lint_commands
+from scenarios.engine import bench_commands, cluster_commands, explore_commands, lint_commands
 from scenarios.engine.exits import interruptible, mapped
 from scenarios.engine.options import (
     CONFIG,
@@ -306,7 +306,8 @@ def listed(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-for command in (*explore_commands.COMMANDS, *lint_commands.COMMANDS, *cluster_commands.COMMANDS):
+GROUPS = (explore_commands, lint_commands, bench_commands, cluster_commands)
+for command in (command for group in GROUPS for command in group.COMMANDS):
     cli.add_command(command)
 
 
