@@ -128,6 +128,11 @@ def refuse_impossible(plan: RunPlan) -> None:
                 f"The scenario {plan.name} changes the secret of the service, and of a Deployment "
                 "of yours nothing but the database's URL is changed. Run another scenario."
             )
+        if plan.config.kubernetes and "autoscale" in kinds:
+            raise ConfigError(
+                f"The scenario {plan.name} brings an autoscaler, and of a Deployment of yours "
+                "nothing but the database's URL is changed. Run scaled_under_load."
+            )
         if missing := kinds & NOT_IN_CLUSTERS:
             raise ClusterError(f"{', '.join(sorted(missing))}: unavailable on Kubernetes.")
         if "node-down" in kinds and not (plan.cluster.node_down and plan.cluster.node_up):
