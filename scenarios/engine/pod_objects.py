@@ -42,6 +42,7 @@ def manifests_of(
     own = manifests.for_run(
         (one for one in shipped if one["kind"] != "Namespace"),
         namespace=target.namespace, run=run, image=target.image, replicas=plan.scenario.replicas,
+        requests=target.requests,
     )  # fmt: skip
     harness: list[Manifest] = []
     service: list[Manifest] = []

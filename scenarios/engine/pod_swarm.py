@@ -195,6 +195,7 @@ def own(
     manifests.label(manifest["metadata"], run)
     if manifest["kind"] == "Pod":
         manifests.set_image(manifest["spec"], target.image)
+        manifests.set_requests(manifest["spec"], target.requests)
         container = next(one for one in manifest["spec"]["containers"] if one["name"] == CONTAINER)
         more = ("--extend",) if extend else ()
         container["args"] = [*more, "--", *arguments]
