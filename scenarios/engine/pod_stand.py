@@ -58,6 +58,7 @@ from scenarios.engine.pod_theirs import (
     take_over,
     template_of,
 )
+from scenarios.engine.seed_orders import seed_orders
 from scenarios.engine.stand import RunningSwarm, Stand, Watch, apply_schema
 
 PORTS = {"postgres": 5432, "wire": 7000, "witness": 8080}
@@ -150,11 +151,10 @@ async def standing_in_cluster(
             stack, plan, installation, place, service, theirs, changes, watch
         )
         await prove_crash(plan, place, template, installation.run, target, watch)
-        ledger = LedgerReader(
-            dsn, plan.config.ledger_queries(), folder.ledger, error_ns=clock.error_ns
-        )
-        stack.push_async_callback(ledger.close)
-        await ledger.snapshot("sample")
+        ledger = await ledger_read(stack, plan, dsn, folder, clock)
+        if plan.config.service.seed:
+            watch("seeding the orders' rows")
+            await seed_orders(plan, dsn)
 
         async def send(swarm: SwarmPlan) -> RunningSwarm:
             return await PodSwarm.start(
@@ -246,6 +246,17 @@ async def copied(stack: AsyncExitStack, harness: Harness, folder: RunFolder) -> 
         )  # fmt: skip
         copies.append(await stack.enter_async_context(mirror))
     return copies
+
+
+async def ledger_read(
+    stack: AsyncExitStack, plan: RunPlan, dsn: str, folder: RunFolder, clock: ClockOffset
+) -> LedgerReader:
+    """The reader of what the service holds, and its first look: a wrong query is found by it."""
+    queries = plan.config.ledger_queries()
+    ledger = LedgerReader(dsn, queries, folder.ledger, error_ns=clock.error_ns)
+    stack.push_async_callback(ledger.close)
+    await ledger.snapshot("sample")
+    return ledger
 
 
 async def open_tunnel(stack: AsyncExitStack, gateway: Gateway, part: PodPart) -> int:
