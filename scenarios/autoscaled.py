@@ -8,7 +8,7 @@ from scenarios import Autoscale, Rush, Scenario, Traffic
 
 scenario = Scenario(
     title="An autoscaler scales up in a rush and down after it while every webhook arrives twice",
-    traffic=Traffic(orders=1_500, per_second=6, rush=Rush(seconds=75.0, per_second=18), users=200),
-    faults=[Autoscale(most=6, cpu_percent=30)],
+    traffic=Traffic(orders=4_800, per_second=6, rush=Rush(seconds=75.0, per_second=60), users=400),
+    faults=[Autoscale(most=6, cpu_percent=20)],
     settle_seconds=60.0,
 )

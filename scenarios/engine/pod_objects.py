@@ -13,7 +13,7 @@ from cluster.kube.kinds import Manifest
 from cluster.kube.pods import ROLE, is_replica
 from cluster.kube.theirs import Theirs
 from scenarios.engine.plan import ClusterTarget, RunPlan
-from scenarios.engine.pod_theirs import harness_alone
+from scenarios.engine.pod_theirs import harness_alone, settings_file
 from scenarios.engine.stand import drawn_secrets
 
 
@@ -26,12 +26,16 @@ def drawn_values(plan: RunPlan, theirs: Theirs | None = None) -> dict[str, str]:
     }  # fmt: skip
 
 
-def settings(plan: RunPlan, installation: Installation, values: dict[str, str]) -> list[Manifest]:
-    """The Secret and the ConfigMap of the run."""
-    password = values["postgres-password"]
-    secret = {**values, "database-url": f"postgresql://postgres:{password}@wire:5432/postgres"}
+def settings(
+    plan: RunPlan, installation: Installation, values: dict[str, str], theirs: Theirs | None = None
+) -> list[Manifest]:
+    """The Secrets and the ConfigMap of the run."""
+    dsn = f"postgresql://postgres:{values['postgres-password']}@wire:5432/postgres"
+    secret = {**values, "database-url": dsn}
     plain = {"strategy": plan.strategy, "keys": plan.provider, "upstream": "postgres:5432"}
-    return manifests.settings(installation.gateway.namespace, installation.run, secret, plain)
+    namespace, run = installation.gateway.namespace, installation.run
+    own = manifests.settings(namespace, run, secret, plain)
+    return own + (settings_file(plan, theirs, dsn, namespace, run) if theirs else [])
 
 
 def manifests_of(

@@ -133,7 +133,7 @@ async def standing_in_cluster(
         naming = Naming()
         harness_objects, service = manifests_of(plan, target, installation.run)
         watch("deploying Postgres, wire and witness")
-        await installation.apply([*settings(plan, installation, values), *harness_objects])
+        await installation.apply([*settings(plan, installation, values, theirs), *harness_objects])
         harness = await harness_up(stack, installation, naming, values["postgres-password"], theirs)
         dsn, ports = harness.postgres.dsn, harness.ports
         await apply_schema(plan.config, dsn, journal, logs)
