@@ -8,7 +8,7 @@ from scenarios import Autoscale, Rush, Scenario, Traffic
 
 scenario = Scenario(
     title="An autoscaler scales up in a rush and down after it while every webhook arrives twice",
-    traffic=Traffic(orders=4_800, per_second=6, rush=Rush(seconds=75.0, per_second=60), users=400),
-    faults=[Autoscale(most=6, cpu_percent=20)],
+    traffic=Traffic(orders=2_200, per_second=6, rush=Rush(seconds=75.0, per_second=25), users=200),
+    faults=[Autoscale(most=6, cpu_percent=8)],  # of 200m; the rush costs twice that, the calm half
     settle_seconds=60.0,
 )

@@ -56,7 +56,7 @@ def test_a_scale_down_under_load_loses_nothing(image: str, tmp_path: Path) -> No
     assert told.evidence.complete
     facts = told.evidence.facts
     assert facts["from"] == 3 < facts["peak"]
-    assert facts["cpu_percent"] > 30  # as the autoscaler has seen it
+    assert facts["cpu_percent"] > 8  # as the autoscaler has seen it
     assert len(facts["exit_codes"]) >= facts["peak"] - 3
     down_ns = told.at_ns - int((facts["down_seconds"] - facts["up_seconds"]) * 1e9)
     under_way = [
