@@ -7,6 +7,7 @@ what of a refused write has left, so the first try counts as sent.
 """
 
 import errno
+import os
 import socket
 import ssl
 from enum import IntEnum
@@ -192,4 +193,4 @@ class Connection:
 
 def error_of(number: int) -> OSError:
     """The exception of an errno: ConnectionRefusedError and others."""
-    return OSError(number, errno.errorcode.get(number, str(number)))
+    return OSError(number, os.strerror(number))
