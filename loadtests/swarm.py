@@ -47,6 +47,7 @@ class SwarmPlan:
     users: int
     targets: Mapping[str, str]
     history: Path
+    transport: str = "pump"  # one of `loadtests.transport.TRANSPORTS`
     extend: bool = False  # go on beyond the orders until `finish`
 
     @property
@@ -74,6 +75,7 @@ class SwarmPlan:
             "--two-shops", str(int(self.mix.two_shops)),
             "--rotate-ids", str(int(self.mix.rotate_ids)),
             "--rotate-after", str(self.rotate_after),
+            "--transport", self.transport,
             "--targets", targets,
             "--history", str(self.history.resolve()),
             "--extend-while", str(self.open_file.resolve()) if self.extend else "",

@@ -115,7 +115,9 @@ class Response:
                 if head.status >= 200:
                     self._begin(head)
                 elif head.status == 101 or self._interim >= INTERIM_MAX:
-                    raise BadResponseError(f"an interim answer, {head.status}, that nobody asked for")
+                    raise BadResponseError(
+                        f"an interim answer, {head.status}, that nobody asked for"
+                    )
                 else:
                     self._interim += 1
         if self._in_chunks:
