@@ -48,6 +48,7 @@ class SwarmPlan:
     users: int
     targets: Mapping[str, str]
     history: Path
+    transport: str = "pump"  # one of `loadtests.transport.TRANSPORTS`
     extend: bool = False  # go on beyond the orders until `finish`
 
     @property
@@ -76,6 +77,7 @@ class SwarmPlan:
             "--rotate-ids", str(int(self.mix.rotate_ids)),
             "--rotate-after", str(self.rotate_after),
             "--rush-seconds", repr(self.rush.seconds), "--rush-rate", repr(self.rush.per_second),
+            "--transport", self.transport,
             "--targets", targets,
             "--history", str(self.history.resolve()),
             "--extend-while", str(self.open_file.resolve()) if self.extend else "",
