@@ -174,11 +174,8 @@ class Flights:
             self._connect(attempt)
 
     def _answered(self, attempt: Attempt) -> None:
-        assert attempt.response is not None
-        whole = not attempt.request and not attempt.held
-        self._finish(
-            attempt, attempt.response.status, None, reusable=whole and attempt.response.reusable
-        )
+        told_all = not attempt.request and not attempt.held
+        self._finish(attempt, attempt.status, None, reusable=told_all and attempt.reusable)
 
     def _fail(self, attempt: Attempt, error: BaseException) -> None:
         self._finish(attempt, None, f"{type(error).__name__}: {error}")

@@ -100,10 +100,12 @@ down = msgspec.msgpack.Decoder(Down)
 up = msgspec.msgpack.Decoder(Up)
 
 
-def packed(frame: Down | Up) -> bytes:
+def packed(frame: Down | Up) -> bytearray:
     """The bytes of one frame."""
-    body = _encoder.encode(frame)
-    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+    buffer = bytearray(LENGTH_BYTES)
+    _encoder.encode_into(frame, buffer, LENGTH_BYTES)
+    buffer[:LENGTH_BYTES] = (len(buffer) - LENGTH_BYTES).to_bytes(LENGTH_BYTES, "big")
+    return buffer
 
 
 class Frames:

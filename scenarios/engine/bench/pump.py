@@ -23,6 +23,7 @@ from scenarios.engine.bench.generators import Fed, Sink, cpu_seconds, fed, locus
 from scenarios.engine.bench.part import Ground, Measured, Peers
 
 PUMP, LOCUST = "pump", "FastHttpUser"
+COPIES = 2
 IN_FLIGHT = 64
 RATE_MAX = 10_000.0
 LEAD_NS = 150_000_000
@@ -53,7 +54,7 @@ class PumpPeer:
 
             def bursts() -> Iterator[Burst]:
                 while time.monotonic_ns() < until_ns:
-                    yield pump.burst(1, 1, latest_ns=until_ns)
+                    yield pump.burst(COPIES, 1, latest_ns=until_ns)
 
             before, sink_before = cpu_seconds(pump.pump.pid), cpu_seconds(self.to.child.pid)
             began = time.monotonic()
