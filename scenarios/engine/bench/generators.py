@@ -184,6 +184,22 @@ def cpu_seconds(pid: int) -> float:
     return float(times.user + times.system)
 
 
+def family_cpu_seconds(pid: int) -> float:
+    """CPU time so far of a process and of those that it started and that are still there."""
+    children = psutil.Process(pid).children(recursive=True)
+    return cpu_seconds(pid) + sum(cpu_seconds(child.pid) for child in children)
+
+
+async def arrivals(to: Sink) -> int:
+    """Wait until the sink has read something, and how much. HarnessError when nothing comes."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    while not (came := int((await to.told())["requests"])):
+        if time.monotonic() > deadline:
+            raise HarnessError("No request came to the sink of the benchmark.")
+        await asyncio.sleep(0.02)
+    return came
+
+
 async def locust_peer(
     ground: Ground, to: Sink, user: str, users: int, seconds: float
 ) -> dict[str, float]:

@@ -21,11 +21,10 @@ import msgspec
 from cluster.journal import RUN_VARIABLE
 from loadtests.swarm import Swarm, SwarmPlan
 from results.benchmark import Target
-from results.errors import HarnessError
 from results.history import History
 from results.latency import measure, percentile
 from results.records import Completion, GeneratorEnd, Intent
-from scenarios.engine.bench.generators import Sink, locust_peer, sink
+from scenarios.engine.bench.generators import Sink, arrivals, locust_peer, sink
 from scenarios.engine.bench.part import Ground, Measured, Peers
 
 ONCEPROOF, LOCUST = "onceproof", "Locust's column"
@@ -51,15 +50,6 @@ async def freeze(to: Sink) -> tuple[int, int]:
         ended_ns = time.monotonic_ns()
         os.kill(pid, signal.SIGCONT)
     return began_ns, ended_ns
-
-
-async def arrivals(to: Sink) -> None:
-    """Until the sink has read something. HarnessError when nothing comes."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (await to.told())["requests"]:
-        if time.monotonic() > deadline:
-            raise HarnessError("No request came to the sink of the benchmark.")
-        await asyncio.sleep(0.02)
 
 
 def true_p99_ms(due_ns: Iterable[int], began_ns: int, ended_ns: int) -> float:

@@ -1,25 +1,41 @@
 """The pump beside FastHttpUser: what one request costs the generator, and how late it leaves.
 
 Both send the same signed order over at most 64 connections to a sink that has time to spare, as
-fast as the answers come. The pump's figure is with all that feeds it and hears from it, and it
-writes its history meanwhile; FastHttpUser's is its process from when all users were there. Then the
-pump alone sends at fixed times, drawn from the seed: 10,000 a second, or half of what it just
-reached if that is less.
+fast as the answers come; the pump in bursts of two, as onceproof does. Its figure is with all that
+feeds it and hears from it, and it writes its history meanwhile; FastHttpUser's is its process from
+when all users were there. Then the pump alone sends at fixed times, drawn from the seed: 10,000 a
+second, or half of what it just reached if that is less.
 
-Limits: what Locust's users cost, who decide what is sent (a payload, nine retries, a greenlet), is
-in neither figure.
+What Locust's users cost, who decide what is sent (a payload, nine retries, a greenlet), is in
+neither figure. So two more peers are whole swarms of a run, all their processes together, at a
+fixed rate, over the one transport and the other.
 """
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from cluster.journal import RUN_VARIABLE
 from loadtests.pump.frames import Burst
+from loadtests.sample import PATH
+from loadtests.swarm import Swarm, SwarmPlan
+from loadtests.transport import TRANSPORTS
 from results.benchmark import Target
 from results.latency import percentile
-from scenarios.engine.bench.generators import Fed, Sink, cpu_seconds, fed, locust_peer, sink
+from scenarios.engine.bench.generators import (
+    GRACE_SECONDS,
+    Fed,
+    Sink,
+    arrivals,
+    cpu_seconds,
+    family_cpu_seconds,
+    fed,
+    locust_peer,
+    sink,
+)
 from scenarios.engine.bench.part import Ground, Measured, Peers
 
 PUMP, LOCUST = "pump", "FastHttpUser"
@@ -29,6 +45,8 @@ RATE_MAX = 10_000.0
 LEAD_NS = 150_000_000
 WARM_NS = 300_000_000
 SATURATED_CORES = 0.9
+SWARM_RATE = 200.0  # orders in a second: less than either transport can
+MOST = 0.95  # of the deliveries: until then the CPU time of a swarm is read
 
 
 @dataclass(slots=True)
@@ -129,6 +147,49 @@ class LocustPeer:
         return Measured(values, wrong=f"{failures} failed" if failures else "")
 
 
+@dataclass(slots=True)
+class SwarmPeer:
+    """A whole swarm, over one of the transports."""
+
+    ground: Ground
+    to: Sink
+    transport: str
+    name: str
+    made: int = 0
+
+    async def measure(self, seconds: float) -> Measured:
+        """From the first delivery to nearly the last one."""
+        self.made += 1
+        orders = int(SWARM_RATE * seconds) + 1
+        await self.to.told()
+        swarm = await Swarm.start(
+            SwarmPlan(
+                orders=orders, per_second=SWARM_RATE, copies=COPIES, ids="distinct",
+                seed=self.ground.seed, retries=0, retry_time_scale=1.0, webhook=PATH,
+                create_webhook="", users=IN_FLIGHT * 4, targets={"sink": self.to.url},
+                transport=self.transport,
+                history=self.ground.folder / f"{self.transport}-{self.made}",
+            ),
+            secret="of the benchmark", log=self.ground.folder / "locust.log",
+            environment={RUN_VARIABLE: self.ground.journal.owner},
+        )  # fmt: skip
+        self.ground.journal.spawned("locust", swarm.pid)
+        try:
+            came = await arrivals(self.to)
+            before, first = family_cpu_seconds(swarm.pid), came
+            deadline = time.monotonic() + 3 * seconds + GRACE_SECONDS
+            while came < MOST * orders * COPIES and time.monotonic() < deadline:
+                await asyncio.sleep(0.05)
+                came += int((await self.to.told())["requests"])
+            spent = family_cpu_seconds(swarm.pid) - before
+            await swarm.wait(timeout_seconds=GRACE_SECONDS)
+        finally:
+            await swarm.stop()
+        came += int((await self.to.told())["requests"])
+        wrong = "" if came == orders * COPIES else f"{orders * COPIES} asked for, {came} received"
+        return Measured({"cpu_us": spent / (MOST * orders * COPIES - first) * 1e6}, wrong=wrong)
+
+
 class PumpPart:
     """What a request costs, and its lateness."""
 
@@ -144,7 +205,11 @@ class PumpPart:
     async def open(self, ground: Ground) -> AsyncIterator[Peers]:
         """One sink for all."""
         async with sink(ground) as to:
-            yield Peers([PumpPeer(ground, to), LocustPeer(ground, to)])
+            swarms = [
+                SwarmPeer(ground, to, transport, f"whole swarm, {transport}")
+                for transport in TRANSPORTS
+            ]
+            yield Peers([PumpPeer(ground, to), LocustPeer(ground, to), *swarms])
 
 
 PART = PumpPart()
