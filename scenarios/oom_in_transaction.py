@@ -4,11 +4,11 @@ Kubernetes calls it OOMKilled. Nothing is closed, flushed or answered, and it st
 of the work, for that is what asks for memory. The sender delivers again to somebody else.
 """
 
-from scenarios import Burst, InTransaction, Oom, Scenario, Thresholds, Traffic
+from scenarios import InTransaction, Oom, Scenario, Thresholds, Traffic
 
 scenario = Scenario(
     title="The OOM killer ends replicas mid-transaction while every webhook arrives twice",
-    traffic=Traffic(orders=500, per_second=50, duplicates=Burst(copies=2, ids="distinct")),
+    traffic=Traffic(orders=500, per_second=25, users=400),
     faults=[
         Oom(at=InTransaction("commit-dropped"), times=4),
         Oom(at=InTransaction("reply-lost"), times=2),
