@@ -14,5 +14,6 @@ scenario = Scenario(
         Oom(at=InTransaction("reply-lost"), times=2),
     ],
     stretch_ms=3.0,
-    needs=Thresholds(lost_acknowledgements=1),
+    # What uses up the memory uses the CPU of its node, which may be the generator's, too.
+    needs=Thresholds(lost_acknowledgements=1, lateness_p99_ms=1_000),
 )
