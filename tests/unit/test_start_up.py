@@ -11,9 +11,10 @@ SHOW = """
 import sys
 from scenarios.engine.cli import main
 sys.argv[1:] = ["--help"]
-status = main()
-print(*sys.modules, file=sys.stderr)
-sys.exit(status)
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
 """
 
 
