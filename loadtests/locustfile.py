@@ -32,7 +32,7 @@ from loadtests.pump_transport import PumpTransport
 from loadtests.recorder import Recorder
 from loadtests.schedule import Schedule, SwarmOptions
 from loadtests.traffic import Mix, Rush
-from loadtests.transport import TRANSPORTS, Transport
+from loadtests.transport import DEFAULT_TRANSPORT, TRANSPORTS, Transport
 from loadtests.webhook_users import PaidWebhook, Swarm
 from results.errors import HarnessError
 
@@ -94,7 +94,7 @@ def add_options(parser: Any) -> None:
     add("--rush-rate", type=float, default=20.0, help="Orders per second in that time")
     add("--rotate-after", type=int, default=0, help="Orders until the next secret signs; 0: never")
     add(
-        "--transport", default="pump", choices=TRANSPORTS,
+        "--transport", default=DEFAULT_TRANSPORT, choices=TRANSPORTS,
         help="pump: sent on time by a process of its own; locust: by FastHttpUser's client",
     )  # fmt: skip
     add("--targets", default="", help="name=url,name=url: replicas; default: --host alone")

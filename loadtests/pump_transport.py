@@ -9,6 +9,7 @@ When the pump is gone, nothing can be sent: the run ends, and its history has no
 """
 
 import itertools
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from loadtests.transport import Post
 from results.records import Outcome
 
 END_SECONDS = shopify.TOTAL_SECONDS + 2.0
+logger = logging.getLogger("onceproof")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -54,7 +56,6 @@ class PumpTransport:
         self._numbers = itertools.count()
         self._waiting: dict[int, tuple[AsyncResult, Post]] = {}
         self._addresses: dict[str, tuple[int, str]] = {}  # of URLs: target, beginning of a head
-        self.ended: Ended | None = None
         self.lost = ""
         self._hearing = gevent.spawn(self._hear)
 
@@ -115,7 +116,11 @@ class PumpTransport:
                 for result in frame.results:
                     self._answered(result)
             elif isinstance(frame, Ended):
-                self.ended = frame
+                if frame.late or frame.shed:
+                    logger.warning(
+                        "onceproof: the pump released %d bursts late and shed %d",
+                        frame.late, frame.shed,
+                    )  # fmt: skip
                 return
         self.lost = "the pump ended by itself"
         for answer, _ in self._waiting.values():

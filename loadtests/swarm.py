@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.traffic import NO_MIX, NO_RUSH, Mix, Rush
+from loadtests.transport import DEFAULT_TRANSPORT
 from results.errors import HarnessError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,7 +49,7 @@ class SwarmPlan:
     users: int
     targets: Mapping[str, str]
     history: Path
-    transport: str = "pump"  # one of `loadtests.transport.TRANSPORTS`
+    transport: str = DEFAULT_TRANSPORT
     extend: bool = False  # go on beyond the orders until `finish`
 
     @property

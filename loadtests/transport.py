@@ -7,6 +7,7 @@ of its own (`loadtests.pump_transport`), and `locust`, FastHttpUser's client wit
 (`loadtests.locust_transport`).
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from results.records import Intent, Outcome
 
 TRANSPORTS = ("pump", "locust")
+DEFAULT_TRANSPORT = "pump" if sys.platform == "linux" else "locust"  # the pump needs epoll
 
 
 @dataclass(frozen=True, slots=True)

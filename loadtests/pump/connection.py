@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from loadtests.pump.poll import READ, WRITE, Poll
-from loadtests.pump.response import BadResponseError, Response
+from loadtests.pump.response import BadResponseError, Response, whole
 
 if TYPE_CHECKING:
     from loadtests.pump.targets import Target
@@ -39,7 +39,7 @@ class Attempt:
     """One request on its way, from its reservation to what became of it."""
 
     __slots__ = ("attempt_id", "begun_ns", "connection", "deadline_ns", "done", "held", "left",
-                 "number", "request", "response", "target")  # fmt: skip
+                 "number", "request", "response", "reusable", "status", "target")  # fmt: skip
 
     def __init__(self, number: int, attempt_id: str, target: "Target", request: bytes) -> None:
         self.number = number
@@ -51,7 +51,9 @@ class Attempt:
         self.connection: Connection | None = None
         self.begun_ns = 0  # 0: its time has not come
         self.deadline_ns = 0
-        self.response: Response | None = None
+        self.response: Response | None = None  # while it comes in pieces
+        self.status = 0  # of its answer, when that is complete
+        self.reusable = False  # and so is its connection
         self.done = False
 
 
@@ -163,12 +165,20 @@ class Connection:
             except NOT_NOW:
                 return False
             if response is None:
+                head = whole(data)
+                if head is not None:
+                    attempt.status, attempt.reusable = head.status, not head.close
+                    return True
                 response = attempt.response = Response()
             if not data:
-                if response.end():
-                    return True
-                raise BadResponseError("the connection was closed before the answer was complete")
+                if not response.end():
+                    raise BadResponseError(
+                        "the connection was closed before the answer was complete"
+                    )
+                attempt.status = response.status
+                return True
             if response.feed(data):
+                attempt.status, attempt.reusable = response.status, response.reusable
                 return True
             if not self._secure and len(data) < READ_BYTES:
                 return False

@@ -16,13 +16,15 @@ import itertools
 import socket
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from loadtests.pump.book import Book
-from loadtests.pump.connection import Connection
+from loadtests.pump.connection import Attempt, Connection
 from loadtests.pump.flights import Flights
 from loadtests.pump.frames import Answered, Burst, End, Ended, Hello, Ready, packed
 from loadtests.pump.poll import Poll
 from loadtests.pump.stream import Stream
+from loadtests.pump.targets import Target
 from results.records import GeneratorEnd
 
 SPIN_NS = 60_000
@@ -42,31 +44,27 @@ class Group:
     """A burst between its coming and its release."""
 
     __slots__ = ("ahead", "armed", "attempts", "due_ns", "intents", "last_byte", "latest_ns",
-                 "reserved", "size")  # fmt: skip
+                 "release_ns", "reserved", "size")  # fmt: skip
 
-    def __init__(self, burst: Burst, flights: Flights) -> None:
-        self.due_ns, self.latest_ns = burst.due_ns, burst.latest_ns
+    def __init__(self, burst: Burst, targets: Sequence[Target]) -> None:
+        self.due_ns = self.release_ns = burst.due_ns
+        self.latest_ns = burst.latest_ns
         self.intents = burst.intents
+        contents = burst.contents
         self.attempts = [
-            flights.attempt(
-                one.number, one.attempt_id, one.target, one.head + burst.contents[one.content]
-            )
+            Attempt(one.number, one.attempt_id, targets[one.target],
+                    one.head + contents[one.content])
             for one in burst.shots
-        ]
-        self.size = len(burst.intents) + sum(len(one.request) for one in self.attempts)
+        ]  # fmt: skip
+        self.size = len(burst.intents) + len(self.attempts) * len(self.attempts[0].request)
         self.last_byte = burst.last_byte
         self.ahead = False  # all but its last bytes have gone
         self.armed = False  # its intents are on file
         self.reserved = False
         if burst.last_byte:
+            self.release_ns -= SETTLE_NS  # when its next bytes leave
             for attempt in self.attempts:
                 attempt.request, attempt.held = attempt.request[:-1], attempt.request[-1:]
-
-    @property
-    def release_ns(self) -> int:
-        """When its next bytes leave."""
-        ahead = self.last_byte and not self.ahead
-        return self.due_ns - SETTLE_NS if ahead else self.due_ns
 
 
 class Engine:
@@ -138,12 +136,15 @@ class Engine:
             return
         if not isinstance(frame, Burst):
             raise ValueError("a second hello")
-        group = Group(frame, self._flights)
+        group = Group(frame, self._flights.targets)
         self._waiting_bytes += group.size
         arm_ns = group.release_ns - ARM_NS
-        if arm_ns > clock() and self._has_room(group):
-            self._reserve(group)
-        self._at(arm_ns, group)
+        if arm_ns > clock():
+            if self._has_room(group):
+                self._reserve(group)
+            self._at(arm_ns, group)
+        else:
+            self._crowded.append(group)
         if self._is_full:
             self._stream.pause()
 
@@ -212,7 +213,7 @@ class Engine:
             self._late += 1
         self._flights.release(group.attempts)
         if group.last_byte:
-            group.ahead = True
+            group.ahead, group.release_ns = True, group.due_ns
             self._at(group.due_ns, group)
 
     def _give_up(self, group: Group) -> None:

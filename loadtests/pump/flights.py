@@ -27,7 +27,7 @@ class Flights:
         self.results: list[Result] = []
         self._poll = poll
         self._book = book
-        self._targets = targets.made(hello.targets)
+        self.targets = targets.made(hello.targets)
         self._connect_ns = int(hello.connect_seconds * 1e9)
         self._total_ns = int(hello.total_seconds * 1e9)
         self._no_answer = f"TimeoutError: no complete answer within {hello.total_seconds:g} s"
@@ -36,10 +36,6 @@ class Flights:
         self._connecting: deque[Attempt] = deque()
         self._answering: deque[Attempt] = deque()
         self._idle = 0
-
-    def attempt(self, number: int, attempt_id: str, target: int, request: bytes) -> Attempt:
-        """A new one, of which nothing is under way."""
-        return Attempt(number, attempt_id, self._targets[target], request)
 
     def reserve(self, attempts: Iterable[Attempt]) -> None:
         """A connection for each, taken or begun, so that it is there in time."""
@@ -178,11 +174,8 @@ class Flights:
             self._connect(attempt)
 
     def _answered(self, attempt: Attempt) -> None:
-        assert attempt.response is not None
-        whole = not attempt.request and not attempt.held
-        self._finish(
-            attempt, attempt.response.status, None, reusable=whole and attempt.response.reusable
-        )
+        told_all = not attempt.request and not attempt.held
+        self._finish(attempt, attempt.status, None, reusable=told_all and attempt.reusable)
 
     def _fail(self, attempt: Attempt, error: BaseException) -> None:
         self._finish(attempt, None, f"{type(error).__name__}: {error}")

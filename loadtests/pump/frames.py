@@ -100,33 +100,43 @@ down = msgspec.msgpack.Decoder(Down)
 up = msgspec.msgpack.Decoder(Up)
 
 
-def packed(frame: Down | Up) -> bytes:
+def packed(frame: Down | Up) -> bytearray:
     """The bytes of one frame."""
-    body = _encoder.encode(frame)
-    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+    buffer = bytearray(LENGTH_BYTES)
+    _encoder.encode_into(frame, buffer, LENGTH_BYTES)
+    buffer[:LENGTH_BYTES] = (len(buffer) - LENGTH_BYTES).to_bytes(LENGTH_BYTES, "big")
+    return buffer
 
 
 class Frames:
     """Cuts a stream into the bodies of frames."""
 
     def __init__(self) -> None:
-        self._read = bytearray()
+        self._parts: list[bytes] = []  # of a frame that is not whole
+        self._held = 0
+        self._needed = 0  # bytes without which there is nothing to cut
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> Iterator[memoryview]:
         """The bodies that are whole by now; ValueError for a frame that is too long."""
-        read = self._read
-        read += data
-        at = 0
-        try:
-            while len(read) - at >= LENGTH_BYTES:
-                length = int.from_bytes(read[at : at + LENGTH_BYTES], "big")
-                if length > FRAME_MAX_BYTES:
-                    raise ValueError(f"a frame of {length} bytes")
-                end = at + LENGTH_BYTES + length
-                if end > len(read):
-                    break
-                body = bytes(read[at + LENGTH_BYTES : end])
-                at = end
-                yield body
-        finally:
-            del read[:at]
+        if self._parts:
+            self._parts.append(data)
+            self._held += len(data)
+            if self._held < self._needed:
+                return
+            data = b"".join(self._parts)
+            self._parts.clear()
+        view, size, at = memoryview(data), len(data), 0
+        self._needed = LENGTH_BYTES
+        while size - at >= LENGTH_BYTES:
+            length = int.from_bytes(view[at : at + LENGTH_BYTES], "big")
+            if length > FRAME_MAX_BYTES:
+                raise ValueError(f"a frame of {length} bytes")
+            end = at + LENGTH_BYTES + length
+            if end > size:
+                self._needed = LENGTH_BYTES + length
+                break
+            yield view[at + LENGTH_BYTES : end]
+            at = end
+        if at < size:
+            self._parts.append(data[at:])
+            self._held = size - at

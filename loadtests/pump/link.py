@@ -88,6 +88,6 @@ class Pump:
             self._process.kill()
             return self._process.wait()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytearray) -> None:
         with self._sending:  # two frames must not be mixed
             self._link.sendall(data)

@@ -85,6 +85,15 @@ def body_length(status: int, lengths: set[bytes], codings: list[bytes]) -> int:
     return int(length)
 
 
+def whole(data: bytes) -> Head | None:
+    """The head of an answer that is known and complete, with nothing behind it; the usual case."""
+    end = data.find(b"\r\n\r\n") + 4
+    head = _heads.get(data[:end])
+    if head is None or head.status < 200 or head.length != len(data) - end:
+        return None
+    return head
+
+
 class Response:
     """Reads one answer, piece by piece; `status` is its own once `feed` has said True."""
 

@@ -51,7 +51,7 @@ class Stream:
             self._paused = False
             self._look()
 
-    def write(self, frame: bytes) -> None:
+    def write(self, frame: bytes | bytearray) -> None:
         """Send it, now or as soon as Locust listens. ConnectionError when it is gone."""
         self._unsent += frame
         with contextlib.suppress(BlockingIOError):

@@ -9,6 +9,9 @@ PARTS: tuple[str, ...] = (
     "wire",
     "history",
     "start_up",
+    "pump",
+    "bursts",
+    "honest_latency",
 )  # in the order in which they are measured and told
 
 
