@@ -18,7 +18,7 @@ from cluster.wire.conversation import Conversation
 from cluster.wire.flight import Flight
 from cluster.wire.gates import Hold
 from cluster.wire.holds import Holds
-from cluster.wire.sides import BEHIND_BYTES, Sides
+from cluster.wire.sides import Sides
 from cluster.wire.trace import Trace
 
 QUEUE_READS = 4
@@ -62,7 +62,7 @@ class Answers:
             self._wait(error)
             self.stop()
             return
-        if self._sides.to_client.transport.get_write_buffer_size() > BEHIND_BYTES:
+        if self._sides.behind("client"):
             self._wait(b"")
 
     def end(self) -> None:
