@@ -19,7 +19,7 @@ from loadtests.pump.response import BadResponseError, Response, whole
 if TYPE_CHECKING:
     from loadtests.pump.targets import Target
 
-READ_BYTES = 64 << 10
+READ_BYTES = 16 << 10
 READS_MAX = 16  # of one connection before others have their turn
 IN_PROGRESS = (0, errno.EINPROGRESS, errno.EAGAIN)
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)

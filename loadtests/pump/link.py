@@ -19,7 +19,6 @@ from loadtests.pump.frames import Burst, End, Frames, Hello, Ready, Up, packed, 
 from results.errors import HarnessError
 
 ROOT = Path(__file__).resolve().parents[2]
-READ_BYTES = 256 << 10
 READY_SECONDS = 30.0
 END_SECONDS = 5.0
 
@@ -69,12 +68,11 @@ class Pump:
         """What it says, until it is gone."""
         while True:
             try:
-                data = self._link.recv(READ_BYTES)
+                if not self._frames.read(self._link):
+                    return
             except ConnectionError:
                 return
-            if not data:
-                return
-            for body in self._frames.feed(data):
+            for body in self._frames.whole():
                 yield up.decode(body)
 
     def stop(self) -> int:

@@ -54,6 +54,8 @@ class Poll:
         for one in self._closing:
             one.close()
         self._closing.clear()
-        if seconds > 0:
+        happened = self._epoll.poll(0, EVENTS_MAX)
+        if not happened and seconds > 0:
             select.select([self._epoll], (), (), seconds)
-        return self._epoll.poll(0, EVENTS_MAX)
+            happened = self._epoll.poll(0, EVENTS_MAX)
+        return happened
