@@ -169,10 +169,12 @@ class Engine:
                 self._crowded.append(group)
         while self._crowded:
             group = self._crowded[0]
-            if self._end is not None or 0 < group.latest_ns < now:
+            if 0 < group.latest_ns < now or (self._end is not None and group.due_ns > now):
                 self._give_up(self._crowded.popleft())
             elif self._has_room(group):
                 self._arm(self._crowded.popleft(), now, lines, released)
+            elif self._end is not None:
+                self._give_up(self._crowded.popleft())
             else:
                 break
         if lines:

@@ -56,7 +56,7 @@ class Burst(Struct, array_like=True, frozen=True, tag="burst"):
 
 
 class End(Struct, array_like=True, frozen=True, tag="end"):
-    """Nothing more comes: answer what is in flight, close the history, end."""
+    """Nothing more comes: have what is due answered, close the history, end."""
 
     worker: int
     planned: int
