@@ -35,7 +35,10 @@ class Pump:
 
     @classmethod
     def start(cls, hello: Hello, *, hide: Collection[str] = ()) -> Self:
-        """Start it, without the variables to `hide`. HarnessError when it does not come up."""
+        """Start it, without the variables to `hide`, from a thread that lives as long as it is to.
+
+        HarnessError when it does not come up.
+        """
         ours, theirs = socket.socketpair()
         kept = {name: value for name, value in os.environ.items() if name not in hide}
         paths = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
@@ -43,7 +46,7 @@ class Pump:
             process = subprocess.Popen(
                 [sys.executable, "-m", "loadtests.pump", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-                env={**kept, "PYTHONPATH": os.pathsep.join(paths)},
+                env={**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"},
             )  # fmt: skip
         pump = cls(process, ours)
         ours.settimeout(READY_SECONDS)
