@@ -34,8 +34,8 @@ LATE_NS = 10_000_000
 SLEEP_MAX_NS = 50_000_000
 QUIET_NS = 20_000_000  # nothing is due for so long: time to look for garbage
 COLLECT_NS = 1_000_000_000
-WAITING_MAX = 8_192
-WAITING_MAX_BYTES = 64 << 20
+WAITING_MAX = 2_048
+WAITING_MAX_BYTES = 16 << 20
 RESULTS_MAX = 1_000  # of one frame
 clock = time.monotonic_ns
 
@@ -43,28 +43,35 @@ clock = time.monotonic_ns
 class Group:
     """A burst between its coming and its release."""
 
-    __slots__ = ("ahead", "armed", "attempts", "due_ns", "intents", "last_byte", "latest_ns",
+    __slots__ = ("ahead", "armed", "attempts", "burst", "due_ns", "last_byte", "latest_ns",
                  "release_ns", "reserved", "size")  # fmt: skip
 
     def __init__(self, burst: Burst, targets: Sequence[Target]) -> None:
         self.due_ns = self.release_ns = burst.due_ns
         self.latest_ns = burst.latest_ns
-        self.intents = burst.intents
-        contents = burst.contents
+        self.burst: Burst | None = burst
         self.attempts = [
-            Attempt(one.number, one.attempt_id, targets[one.target],
-                    one.head + contents[one.content])
-            for one in burst.shots
-        ]  # fmt: skip
-        self.size = len(burst.intents) + len(self.attempts) * len(self.attempts[0].request)
+            Attempt(one.number, one.attempt_id, targets[one.target]) for one in burst.shots
+        ]
+        self.size = len(burst.intents) + sum(map(len, burst.contents))
         self.last_byte = burst.last_byte
         self.ahead = False  # all but its last bytes have gone
         self.armed = False  # its intents are on file
         self.reserved = False
         if burst.last_byte:
             self.release_ns -= SETTLE_NS  # when its next bytes leave
-            for attempt in self.attempts:
-                attempt.request, attempt.held = attempt.request[:-1], attempt.request[-1:]
+
+    def make(self) -> bytes:
+        """Make its requests, shortly before they are needed; the lines of its intents."""
+        burst, self.burst = self.burst, None
+        assert burst is not None
+        contents = burst.contents
+        for attempt, shot in zip(self.attempts, burst.shots, strict=True):
+            request = shot.head + contents[shot.content]
+            if self.last_byte:
+                request, attempt.held = request[:-1], request[-1:]
+            attempt.request = request
+        return burst.intents
 
 
 class Engine:
@@ -173,8 +180,6 @@ class Engine:
                 self._give_up(self._crowded.popleft())
             elif self._has_room(group):
                 self._arm(self._crowded.popleft(), now, lines, released)
-            elif self._end is not None:
-                self._give_up(self._crowded.popleft())
             else:
                 break
         if lines:
@@ -200,8 +205,7 @@ class Engine:
         self._reserve(group)
         self._waiting_bytes -= group.size
         group.armed = True
-        lines.append(group.intents)
-        group.intents = b""
+        lines.append(group.make())
         if group.release_ns > now:
             self._at(group.release_ns, group)
         else:

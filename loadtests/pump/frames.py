@@ -102,9 +102,9 @@ down = msgspec.msgpack.Decoder(Down)
 up = msgspec.msgpack.Decoder(Up)
 
 
-def packed(frame: Down | Up) -> bytearray:
-    """The bytes of one frame."""
-    buffer = bytearray(LENGTH_BYTES)
+def packed(frame: Down | Up, into: bytearray | None = None) -> bytearray:
+    """The bytes of one frame, in a buffer that is there or a new one."""
+    buffer = bytearray(LENGTH_BYTES) if into is None else into
     _encoder.encode_into(frame, buffer, LENGTH_BYTES)
     buffer[:LENGTH_BYTES] = (len(buffer) - LENGTH_BYTES).to_bytes(LENGTH_BYTES, "big")
     return buffer
