@@ -36,7 +36,8 @@ QUIET_NS = 20_000_000  # nothing is due for so long: time to look for garbage
 COLLECT_NS = 1_000_000_000
 WAITING_MAX = 2_048
 WAITING_MAX_BYTES = 16 << 20
-RESULTS_MAX = 1_000  # of one frame
+RESULTS_MAX = 256  # of one frame
+TELL_NS = 2_000_000  # so long a result waits for others, to be written and told with them
 clock = time.monotonic_ns
 
 
@@ -89,6 +90,7 @@ class Engine:
         self._late = self._shed = 0
         self._end: End | None = None
         self._collected_ns = 0
+        self._tell_ns = 0  # when the results that wait are to be told; 0: there are none
         self._stream.write(packed(Ready(in_flight_max)))
 
     def run(self) -> None:
@@ -105,8 +107,13 @@ class Engine:
                 if timetable and timetable[0][0] <= clock():
                     self._keep_time()
             self._keep_time()
-            self._flights.give_up_late(clock())
-            self._tell()
+            now = clock()
+            self._flights.give_up_late(now)
+            if self._flights.results:
+                self._tell_ns = self._tell_ns or now + TELL_NS
+                if now >= self._tell_ns or len(self._flights.results) >= RESULTS_MAX:
+                    self._tell()
+        self._tell()
         self._book.close(
             GeneratorEnd(
                 worker=self._end.worker, planned_orders=self._end.planned,
@@ -131,6 +138,8 @@ class Engine:
         deadline_ns = self._flights.next_deadline_ns
         if deadline_ns is not None:
             until = min(until, deadline_ns)
+        if self._tell_ns:
+            until = min(until, self._tell_ns)
         if until - now > QUIET_NS and now - self._collected_ns > COLLECT_NS:
             self._collected_ns = now
             gc.collect()  # by itself it would choose the busiest moment
@@ -229,7 +238,8 @@ class Engine:
             self._flights.cancel(attempt, reserved=group.reserved)
 
     def _tell(self) -> None:
-        """The answers of a round go on file, and then to Locust."""
+        """The answers of some rounds go on file, and then to Locust."""
+        self._tell_ns = 0
         self._book.flush()
         results = self._flights.results
         for at in range(0, len(results), RESULTS_MAX):
