@@ -32,18 +32,37 @@ from results.verdict import (
     decide,
 )
 
+LARGE_BYTES = 150_000_000  # of history: some 250,000 deliveries, a minute's work as records
+
 
 def judge(folder: RunFolder, slos: Sequence[str] = ()) -> Verdict:
     """Judge a run's folder and leave `verdict.json` in it. ConfigError: no readable manifest.
 
     `slos` take the place of those that the run was asked for.
     """
-    bundle = folder.load()
-    if slos:
-        bundle = dataclasses.replace(bundle, manifest=replace(bundle.manifest, slos=tuple(slos)))
-    verdict = check(bundle)
+    verdict = _judge_large(folder, slos) if is_large(folder) else None
+    if verdict is None:
+        bundle = folder.load()
+        if slos:
+            manifest = replace(bundle.manifest, slos=tuple(slos))
+            bundle = dataclasses.replace(bundle, manifest=manifest)
+        verdict = check(bundle)
     write_whole(folder.verdict, verdict.to_json())
     return verdict
+
+
+def is_large(folder: RunFolder) -> bool:
+    """Whether a run is judged from columns: it has many deliveries, or it has nothing else."""
+    histories = folder.histories()
+    if not histories:
+        return (folder.path / "columns").exists()
+    return sum(path.stat().st_size for path in histories) >= LARGE_BYTES
+
+
+def _judge_large(folder: RunFolder, slos: Sequence[str]) -> Verdict | None:
+    from results.screen.judge import judge_columns
+
+    return judge_columns(folder, slos)
 
 
 def check(bundle: Bundle) -> Verdict:
