@@ -39,7 +39,6 @@ def read_states(facts: Facts, shard: int, orders: pl.DataFrame, deliveries: pl.D
     entries, foreign = _entries(rows, deliveries)
     known = orders.select(
         "order_id", "paid", "lines", "cancelled_ns", sent_shop="shop",
-        two_shops=pl.col("shop") != pl.col("last_shop"),
         agreed=pl.col("lines") == pl.col("last_lines"),
     )  # fmt: skip
     rows = (
@@ -147,7 +146,7 @@ def _by_order(facts: Facts, rows: pl.DataFrame) -> pl.DataFrame:
         cancelled_look=masked("look", "is_cancelled").min(),
         paid_look=masked("look", "is_paid").max(),
         work_ns=masked("ended_ns", "works").min(),
-        strange=(pl.col("strange") | pl.col("two_shops").fill_null(value=False)).any(),
+        strange=pl.col("strange").any() | (pl.col("shop").min() != pl.col("shop").max()),
     )
 
 
