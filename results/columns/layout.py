@@ -24,7 +24,7 @@ from results.records import Count, GeneratorEnd, Line, Outcome
 from results.run_folder import RunFolder
 
 COLUMNS_VERSION = 1
-SHARD_DELIVERIES = 600_000  # what a shard should hold: some 300 MB while it is judged
+SHARD_DELIVERIES = 300_000  # what a shard should hold
 NAMES_MAX, LINES_MAX = 60_000, 1_000_000
 OUTCOMES = (Outcome.OK, Outcome.FAIL, Outcome.INFO)
 OK, FAIL, INFO = range(3)

@@ -88,7 +88,7 @@ def write_history(folder: Path, deliveries: int, every: int, seed: int) -> RunFo
     gone = np.zeros((looks, SKUS), dtype=np.int64)
     count = 0
     for shard, own in enumerate(by_shard):
-        made = _Shard(own, every, np.random.default_rng([seed, shard]), looks)
+        made = _Shard(shard, own, every, np.random.default_rng([seed, shard]), looks)
         frames = made.frames()
         count += frames["deliveries"].height
         gone += made.gone
@@ -160,8 +160,16 @@ def uuids(count: int, draw: np.random.Generator) -> pl.Series:
 class _Shard:
     """The rows of one shard; `own` are its orders, counted from 0."""
 
-    def __init__(self, own: Numbers, every: int, draw: np.random.Generator, looks: int) -> None:
-        self.own, self.every, self.draw, self.looks = own, every, draw, looks
+    def __init__(
+        self,
+        shard: int,
+        own: Numbers,
+        every: int,
+        draw: np.random.Generator,
+        looks: int,
+    ) -> None:
+        self.shard, self.own = shard, own
+        self.every, self.draw, self.looks = every, draw, looks
         self.intended = START_NS + own * STEP_NS
         self.sent = self.intended + draw.integers(0, MILLISECOND_NS, len(own))
         self.lines = (1 + own % SKUS).astype(np.uint32)
@@ -189,7 +197,8 @@ class _Shard:
 
     def _numbered(self, table: str, parts: list[pl.DataFrame], by: str) -> pl.DataFrame:
         rows = pl.concat(parts, how="diagonal_relaxed").sort(by, maintain_order=True)
-        rows = rows.with_row_index("number")
+        rows = rows.with_row_index("number")  # unique in the whole run, though not by time
+        rows = rows.with_columns(pl.col("number").cast(pl.Int64) + self.shard * 2**32)
         absent = [name for name in TABLES[table] if name not in rows.columns]
         rows = rows.with_columns(**dict.fromkeys(absent, pl.lit(None)))
         return rows.select(pl.col(name).cast(kind) for name, kind in TABLES[table].items())
