@@ -28,7 +28,7 @@ from results.figures import VALUES, Figures, Tally, figures, tallied
 from results.records import Snapshot
 from results.run_folder import RunFolder, in_order
 from results.screen.facts import Facts
-from results.screen.shard import EXAMPLES, Screened, screen
+from results.screen.shard import EXAMPLES, FIRST, Screened, screen
 from results.screen.tables import Tables
 from results.screen.values import Ids, Runs
 from results.stock import Sums, sums_by_snapshot
@@ -102,8 +102,8 @@ class _Work:
         self.changes: list[pl.DataFrame] = []
         self.foreign: list[pl.DataFrame] = []
         self.examples: dict[str, Tables] = {}
-        self.first_begun_ns: int | None = None
-        self.suspects: dict[int, pl.Series] = {}  # by shard
+        self.begun_ns: int | None = None
+        self.suspects: list[int] = []  # shards that have some
         self.related: list[Tables] = []  # judged together
         self.odd_sums: list[list[Sums]] = []
 
@@ -114,29 +114,28 @@ class _Work:
             VALUES, (found.values.late, found.values.shipped, found.values.latency), strict=True
         ):
             self.runs[name].add(values)
-        self.ids.add(found.values.ids)
+        self.ids.add(found.ids)
         self.changes.append(found.changes)
         self.foreign.append(found.foreign)
-        examples = dict(found.examples)
-        if found.first_begun is not None:
-            begun_ns, order_id = found.first_begun
-            if self.first_begun_ns is None or begun_ns < self.first_begun_ns:
-                self.first_begun_ns = begun_ns
-                examples["first"] = order_id
+        for name, order_id in found.examples.items():
+            if name != FIRST or self._earlier(found.first_begun_ns):
+                self.examples[name] = found.rows.of(pl.Series([order_id], dtype=pl.Int64))
         suspects = found.suspects
-        if not (examples or len(suspects)):
-            return
-        rows = Tables.read(self.facts.columns, shard)
-        for name, order_id in examples.items():
-            self.examples[name] = rows.of(pl.Series([order_id], dtype=pl.Int64))
         if len(suspects):
-            self.suspects[shard] = suspects
-            rows.of(suspects).write(self.place, f"suspects-{shard}")
-            # The stock's anomalies stand under the number 0: whoever else has it is judged with it.
+            self.suspects.append(shard)
+            found.rows.of(suspects).write(self.place, f"suspects-{shard}")
+            # The stock's anomalies stand under the number 0: whoever has it is judged with it.
             related = pl.concat([found.traced, suspects.filter(suspects == 0)])
-            self.related.append(rows.of(related))
+            self.related.append(found.rows.of(related))
             for orders in _slices(found.odd):
-                self._count_odd(rows.of(orders))
+                self._count_odd(found.rows.of(orders))
+
+    def _earlier(self, begun_ns: int | None) -> bool:
+        """Whether a delivery was begun before all those of the shards so far."""
+        if begun_ns is None or (self.begun_ns is not None and begun_ns >= self.begun_ns):
+            return False
+        self.begun_ns = begun_ns
+        return True
 
     def _count_odd(self, rows: Tables) -> None:
         """Take the figures of odd orders from their records."""

@@ -22,22 +22,23 @@ def masked(column: str, mask: str) -> pl.Expr:
     return pl.when(pl.col(mask)).then(pl.col(column))
 
 
-def keyed(text: pl.Expr) -> pl.Expr:
-    """One number of 64 bits for an order's number and a text of it."""
-    return text.hash() ^ (pl.col("order_id").reinterpret(signed=False) * pl.lit(MIXED, pl.UInt64))
+def keyed(text_hash: str) -> pl.Expr:
+    """One number of 64 bits for an order's number and a text of it, by the text's hash."""
+    mixed = pl.col("order_id").reinterpret(signed=False) * pl.lit(MIXED, pl.UInt64)
+    return pl.col(text_hash) ^ mixed
 
 
-def read_deliveries(facts: Facts, shard: int) -> pl.DataFrame:
+def asked(facts: Facts, rows: pl.DataFrame) -> pl.DataFrame:
     """The deliveries of a shard, with what is asked of each of them."""
     paid, cancelled = facts.name(PAID), facts.name(CANCELLED)
-    rows = facts.columns.shard("deliveries", shard)
     return rows.with_columns(
         pl.col("outcome").fill_null(INFO),
         paid=pl.col("authentic") & (pl.col("topic") == paid),
         cancels=pl.col("authentic") & (pl.col("topic") == cancelled),
         begun_ns=pl.min_horizontal("intended_ns", "sent_ns"),
-        key=keyed(pl.col("webhook_id")),
+        entry=pl.col("webhook_id").hash(),
     ).with_columns(
+        key=keyed("entry"),
         acked=pl.col("paid") & (pl.col("outcome") == OK),
         bad=pl.col("paid") & (pl.col("outcome") != OK),
         possible=pl.col("paid") & (pl.col("outcome") != FAIL),
@@ -89,7 +90,7 @@ def _rare(deliveries: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def shipments(facts: Facts, calls: pl.DataFrame) -> pl.DataFrame:
+def shipments(calls: pl.DataFrame) -> pl.DataFrame:
     """One row for each order number that was shipped."""
     return (
         calls.filter(pl.col("effect_id").is_not_null())
@@ -115,7 +116,8 @@ def groups(deliveries: pl.DataFrame) -> Groups:
     """First attempts of paid deliveries that were released together."""
     rows = deliveries.filter(
         pl.col("paid") & (pl.col("attempt") == 1) & (pl.col("group_id") != "")
-    ).select("order_id", "copy", "sent_ns", "done_ns", group=keyed(pl.col("group_id")))
+    ).select("order_id", "copy", "sent_ns", "done_ns", text=pl.col("group_id").hash())
+    rows = rows.with_columns(group=keyed("text"))
     by_group = rows.group_by("group").agg(
         pl.col("order_id").first(),
         size=pl.len(),

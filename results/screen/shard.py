@@ -16,8 +16,9 @@ from results.figures import CREATED, Tally
 from results.history import CANCELLED, PAID
 from results.screen import orders as sent
 from results.screen.facts import Facts
-from results.screen.states import States, read_states, stock_changes
+from results.screen.states import States, compared, stock_changes
 from results.screen.suspects import odd, suspect
+from results.screen.tables import Tables
 
 EXAMPLES = (
     "acknowledged", "forged", "forged and refused", "cancelled", "calm",
@@ -25,14 +26,16 @@ EXAMPLES = (
 )  # fmt: skip
 
 
+FIRST = "first"  # the example of the earliest delivery
+
+
 @dataclass(frozen=True)
 class Values:
-    """What percentiles are taken of, in ns; and the hashes of the attempts' ids."""
+    """What percentiles are taken of, in ns; of all orders but the odd ones."""
 
     late: pl.Series
     shipped: pl.Series
     latency: pl.Series
-    ids: pl.Series
 
 
 @dataclass(frozen=True)
@@ -43,23 +46,25 @@ class Screened:
     odd: pl.Series
     traced: pl.Series  # those that the wire's trace names
     tally: Tally  # of all but the odd ones
-    values: Values  # likewise, but for the ids: those of all
+    values: Values
+    ids: pl.Series  # hashes of the attempts' ids
     changes: pl.DataFrame  # of the stock's sums, by all but the odd ones
     foreign: pl.DataFrame  # log entries that were not sent for their order
-    first_begun: tuple[int, int] | None  # the earliest begin of a delivery, and whose it was
+    first_begun_ns: int | None  # the earliest begin of a delivery
     examples: dict[str, int]  # order numbers, by what they are an example of
+    rows: Tables  # of suspects and examples
 
 
 def screen(facts: Facts, shard: int, asked: Collection[str] = EXAMPLES) -> Screened:
     """Look at one shard; `asked`: what no example was found of so far."""
-    deliveries = sent.read_deliveries(facts, shard)
-    calls = facts.columns.shard("calls", shard)
+    rows = Tables.read(facts.columns, shard)
+    deliveries = sent.asked(facts, rows.deliveries)
     found = sent.by_order(facts, deliveries)
-    states = read_states(facts, shard, found, deliveries)
+    states = compared(facts, rows.states, found, deliveries)
     groups = sent.groups(deliveries)
     named = _traced(facts, deliveries)
     found = (
-        found.join(sent.shipments(facts, calls), on="order_id", how="full", coalesce=True)
+        found.join(sent.shipments(rows.calls), on="order_id", how="full", coalesce=True)
         .join(states.orders, on="order_id", how="full", coalesce=True)
         .with_columns(
             odd_group=pl.col("order_id").is_in(groups.odd.implode()),
@@ -67,25 +72,28 @@ def screen(facts: Facts, shard: int, asked: Collection[str] = EXAMPLES) -> Scree
         )
     )
     odd_ones = found.filter(odd(facts))["order_id"]
-    found_odd = odd_ones.to_frame("order_id")
     suspects = found.filter(odd(facts) | suspect(facts))["order_id"]
-    rest = deliveries.join(found_odd, on="order_id", how="anti") if len(odd_ones) else deliveries
-    orders = found.join(found_odd, on="order_id", how="anti") if len(odd_ones) else found
-    states_rest = states.rows
-    if len(odd_ones):
-        states_rest = states_rest.join(found_odd, on="order_id", how="anti")
-    duplicates = groups.groups.join(found_odd, on="order_id", how="anti")
+    even = ~pl.col("order_id").is_in(odd_ones.implode())
+    narrow = deliveries.drop("webhook_id", "group_id", "attempt_id", "error", "key")
     first = deliveries.select("begun_ns", "order_id").bottom_k(1, by="begun_ns")
+    tally, values = _counted(
+        facts, narrow.filter(even), found.filter(even), groups.groups.filter(even)
+    )
+    examples = dict(_examples(facts, deliveries, rows.calls, found, states, asked))
+    if len(first):
+        examples[FIRST] = first["order_id"][0]
     return Screened(
         suspects=suspects,
         odd=odd_ones,
         traced=named,
-        tally=_tally(facts, rest, orders, duplicates),
-        values=_values(facts, deliveries, rest, orders),
-        changes=stock_changes(facts, states_rest),
+        tally=tally,
+        values=values,
+        ids=_ids(facts, deliveries),
+        changes=stock_changes(facts, states.rows.filter(even)),
         foreign=states.foreign.entries,
-        first_begun=first.row(0) if len(first) else None,
-        examples=dict(_examples(facts, deliveries, calls, found, states, asked)),
+        first_begun_ns=first["begun_ns"][0] if len(first) else None,
+        examples=examples,
+        rows=rows.of(pl.concat([suspects, pl.Series(examples.values(), dtype=pl.Int64)])),
     )
 
 
@@ -98,6 +106,12 @@ def _traced(facts: Facts, deliveries: pl.DataFrame) -> pl.Series:
         numbers.implode()
     )
     return deliveries.filter(named)["order_id"].unique()
+
+
+def _counted(
+    facts: Facts, deliveries: pl.DataFrame, orders: pl.DataFrame, duplicates: pl.DataFrame
+) -> tuple[Tally, Values]:
+    return _tally(facts, deliveries, orders, duplicates), _values(facts, deliveries, orders)
 
 
 def _tally(
@@ -138,26 +152,26 @@ def _tally(
     return tally
 
 
-def _values(
-    facts: Facts, all_: pl.DataFrame, deliveries: pl.DataFrame, orders: pl.DataFrame
-) -> Values:
+def _values(facts: Facts, deliveries: pl.DataFrame, orders: pl.DataFrame) -> Values:
     first = (pl.col("attempt") == 1) & (pl.col("topic") == facts.name(PAID))
     late = pl.col("sent_ns") - pl.col("intended_ns") - pl.col("waited_ns")
     acked = deliveries.filter(pl.col("acked"))
     shipped = orders.filter(pl.col("paid") > 0)
-    if facts.spelled:
-        made = pl.format("{}.{}.{}", "webhook_id", "copy", "attempt")
-        ids = pl.coalesce("attempt_id", made).hash()
-    else:
-        place = pl.col("copy").cast(pl.Int64) * 4_294_967_296 + pl.col("attempt")
-        mixed = place.reinterpret(signed=False) * pl.lit(sent.MIXED, pl.UInt64)
-        ids = pl.col("webhook_id").hash() ^ mixed
     return Values(
         late=deliveries.filter(first).select(late.alias("late"))["late"],
-        shipped=(shipped["shipped_ns"] - shipped["intended_ns"]),
+        shipped=shipped["shipped_ns"] - shipped["intended_ns"],
         latency=acked["done_ns"] - acked["intended_ns"],
-        ids=all_.select(ids.alias("id"))["id"],
     )
+
+
+def _ids(facts: Facts, deliveries: pl.DataFrame) -> pl.Series:
+    """A hash for each attempt's id; equal ones are looked into."""
+    if facts.spelled:
+        made = pl.format("{}.{}.{}", "webhook_id", "copy", "attempt")
+        return deliveries.select(pl.coalesce("attempt_id", made).hash().alias("id"))["id"]
+    place = pl.col("copy").cast(pl.Int64) * 4_294_967_296 + pl.col("attempt")
+    mixed = place.reinterpret(signed=False) * pl.lit(sent.MIXED, pl.UInt64)
+    return deliveries.select((pl.col("entry") ^ mixed).alias("id"))["id"]
 
 
 def _examples(

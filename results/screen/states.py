@@ -33,9 +33,10 @@ class States:
     foreign: Foreign
 
 
-def read_states(facts: Facts, shard: int, orders: pl.DataFrame, deliveries: pl.DataFrame) -> States:
+def compared(
+    facts: Facts, rows: pl.DataFrame, orders: pl.DataFrame, deliveries: pl.DataFrame
+) -> States:
     """Compare each state with its order."""
-    rows = facts.columns.shard("states", shard)
     entries, foreign = _entries(rows, deliveries)
     known = orders.select(
         "order_id", "paid", "lines", "cancelled_ns", sent_shop="shop",
@@ -108,8 +109,8 @@ def _entries(rows: pl.DataFrame, deliveries: pl.DataFrame) -> tuple[pl.DataFrame
         rows.select("number", "order_id", "webhook_ids")
         .filter(pl.col("webhook_ids").list.len() > 0)
         .explode("webhook_ids")
-        .select("number", "order_id", entry=pl.col("webhook_ids").hash(),
-                key=keyed(pl.col("webhook_ids")))
+        .select("number", "order_id", entry=pl.col("webhook_ids").hash())
+        .with_columns(key=keyed("entry"))
     )  # fmt: skip
     paid = deliveries.filter(pl.col("paid"))["key"].unique()
     entries = entries.with_columns(logged=pl.col("key").is_in(paid.implode()))
@@ -155,7 +156,13 @@ def stock_changes(facts: Facts, rows: pl.DataFrame) -> pl.DataFrame:
 
     A state counts from its snapshot on, and no longer from the next state of its order on.
     """
-    states = rows.with_columns(until=pl.col("look").shift(-1).over("order_id"))
+    many = pl.col("order_id").is_duplicated()
+    states = pl.concat(
+        [
+            rows.filter(~many).with_columns(until=pl.lit(None, pl.UInt32)),
+            rows.filter(many).with_columns(until=pl.col("look").shift(-1).over("order_id")),
+        ]
+    )
     agreed = pl.col("agreed").fill_null(value=False)
     lines = pl.when(agreed).then(pl.col("lines")).otherwise(pl.lit(NO_LINES, pl.UInt32))
     either = (

@@ -67,6 +67,7 @@ class Ids:
         for number in range(RANGES):
             files = self.folder.glob(f"ids-{number}-*.bin")
             parts = [np.fromfile(path, np.uint64) for path in files]
-            if parts and pl.Series(np.concatenate(parts)).is_duplicated().any():
+            ordered = np.sort(np.concatenate(parts)) if parts else np.zeros(0)
+            if bool(np.any(ordered[1:] == ordered[:-1])):
                 return True
         return False
