@@ -43,7 +43,7 @@ def judge_columns(folder: RunFolder, slos: Sequence[str] = ()) -> Verdict | None
     meta = columns.read_meta() or convert(folder)
     if meta.cannot:
         return None
-    facts = Facts(columns, meta, _frame(folder, meta, slos))
+    facts = Facts(columns, meta, frame_of(folder, meta, slos))
     with tempfile.TemporaryDirectory(prefix=".screen-", dir=folder.path) as place:
         work = _Work(facts, Path(place))
         for shard in range(meta.shards):
@@ -54,7 +54,7 @@ def judge_columns(folder: RunFolder, slos: Sequence[str] = ()) -> Verdict | None
         return work.verdict()
 
 
-def _frame(folder: RunFolder, meta: Meta, slos: Sequence[str]) -> Bundle:
+def frame_of(folder: RunFolder, meta: Meta, slos: Sequence[str] = ()) -> Bundle:
     """The run without its orders."""
     small = folder.load_small()
     manifest = small.manifest
