@@ -11,8 +11,9 @@ the run is judged from its records.
 """
 
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from results.stock import Sums, sums_by_snapshot
 from results.verdict import ANOMALIES_MAX, Anomaly, NotJudged, Verdict
 
 BATCH_ORDERS = 20_000
+SHARDS_AT_ONCE = 2
 
 
 def judge_columns(folder: RunFolder, slos: Sequence[str] = ()) -> Verdict | None:
@@ -46,8 +48,7 @@ def judge_columns(folder: RunFolder, slos: Sequence[str] = ()) -> Verdict | None
     facts = Facts(columns, meta, frame_of(folder, meta, slos))
     with tempfile.TemporaryDirectory(prefix=".screen-", dir=folder.path) as place:
         work = _Work(facts, Path(place))
-        for shard in range(meta.shards):
-            work.add(shard, screen(facts, shard, set(EXAMPLES) - work.examples.keys()))
+        work.screen_all()
         if work.ids.repeated():
             return None
         work.add_relatives()
@@ -106,6 +107,22 @@ class _Work:
         self.suspects: list[int] = []  # shards that have some
         self.related: list[Tables] = []  # judged together
         self.odd_sums: list[list[Sums]] = []
+
+    def screen_all(self) -> None:
+        """Two shards at a time: while one is put together, the other has the processors."""
+        waiting: deque[tuple[int, Future[Screened]]] = deque()
+        with ThreadPoolExecutor(SHARDS_AT_ONCE) as pool:
+            for shard in range(self.facts.meta.shards):
+                if len(waiting) == SHARDS_AT_ONCE:
+                    self._add_first(waiting)
+                asked = set(EXAMPLES) - self.examples.keys()
+                waiting.append((shard, pool.submit(screen, self.facts, shard, asked)))
+            while waiting:
+                self._add_first(waiting)
+
+    def _add_first(self, waiting: "deque[tuple[int, Future[Screened]]]") -> None:
+        shard, found = waiting.popleft()
+        self.add(shard, found.result())
 
     def add(self, shard: int, found: Screened) -> None:
         """Keep what a shard came to."""
