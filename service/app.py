@@ -10,13 +10,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-import asyncpg
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from service.database import TRANSIENT_ERRORS
 from service.orders import cancel_unless_paid, insert_pending
+from service.pool import Pool
 from service.provider import Provider
 from service.settings import Settings
 from service.strategies import Answer, load_strategy
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 class App:
     """The routes and what they share; `draining` and `schema_applied` decide readiness."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, provider: Provider) -> None:
+    def __init__(self, settings: Settings, pool: Pool, provider: Provider) -> None:
         self.draining = False
         self.schema_applied = False
         self._settings = settings

@@ -24,6 +24,7 @@ import asyncpg
 from turns import Actor, SteppedPool, SteppedProvider, here, turn
 
 from service.database import TRANSIENT_ERRORS
+from service.pool import Pool
 from service.relays.skip_locked import ship_one
 from service.strategies import Answer, Handler
 from service.webhook import Line, Webhook
@@ -51,7 +52,7 @@ class Stage:
     """Where one strategy is played, schedule after schedule, each with an order of its own."""
 
     def __init__(
-        self, handle: Handler, pool: asyncpg.Pool, observer: asyncpg.Connection, *,
+        self, handle: Handler, pool: Pool, observer: asyncpg.Connection, *,
         same_id: bool, row: bool, one_process: bool = False,
     ) -> None:  # fmt: skip
         self.findings = Findings()

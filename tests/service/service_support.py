@@ -16,6 +16,7 @@ from aiohttp import web
 
 from service.app import App
 from service.database import open_pool
+from service.pool import Pool
 from service.provider import Provider
 from service.settings import Settings
 
@@ -83,7 +84,8 @@ class Running:
 
     url: str
     http: aiohttp.ClientSession
-    pool: asyncpg.Pool
+    pool: asyncpg.Pool  # the test's own
+    service_pool: Pool
     app: App
     strategy: str
 
@@ -134,10 +136,11 @@ async def start_app(
         fulfillment_url=provider.url,
     )
     async with contextlib.AsyncExitStack() as stack:
-        pool = await open_pool(dsn, pool_size, "tests app", isolation)
-        stack.push_async_callback(pool.close)
+        pool = await stack.enter_async_context(asyncpg.create_pool(dsn, min_size=0))
+        service_pool = open_pool(dsn, pool_size, "tests app", isolation)
+        stack.push_async_callback(service_pool.close, 5)
         client = await stack.enter_async_context(Provider(provider.url))
-        app = App(settings, pool, client)
+        app = App(settings, service_pool, client)
         app.schema_applied = True
         runner = app.runner(5)
         await runner.setup()
@@ -149,4 +152,4 @@ async def start_app(
             )
         )
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield Running(url=url, http=http, pool=pool, app=app, strategy=strategy)
+        yield Running(url, http, pool, service_pool, app, strategy)

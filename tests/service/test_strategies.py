@@ -197,14 +197,8 @@ async def test_dedupe_first_loses_an_order_that_shares_a_sku_under_repeatable_re
 @pytest.mark.parametrize("strategy", ["insert_first"])
 async def test_insert_first_is_one_statement_per_delivery(running: Running) -> None:
     statements: list[str] = []
-    async with running.pool.acquire() as connection:
-        await connection.fetchval("SELECT 1")
-    await running.pool.expire_connections()
-
-    async def listen(connection: asyncpg.Connection) -> None:
+    async with running.service_pool.acquire() as connection:  # the one that is used next
         connection.add_query_logger(lambda record: statements.append(record.query))
-
-    running.pool._init = listen  # the only way to log what the app's own pool sends
     await running.paid(order())
     await running.paid(order(ORDER_ID + 1))
     assert len(statements) == 2
