@@ -31,7 +31,7 @@ async def test_a_duplicate_of_one_order_undoes_another_that_is_acknowledged(
     pool = open_pool(service_dsn, 2, "tests stage")
     observer = await asyncpg.connect(service_dsn)
     handle = load_strategy("article_shared_client")
-    stage = Stage(handle, pool, observer, same_id=True, row=True)
+    stage = Stage(handle, pool, observer, same_id=True, row=True, one_process=True)
     twice, bystander = await stage.new_order(), await stage.new_order()
     actors = []
     for order_id, webhook_id in ((twice, "w"), (twice, "w"), (bystander, "v")):
@@ -58,21 +58,21 @@ async def test_who_comes_after_the_connection_was_cut_gets_another(
     pool = open_pool(service_dsn, 2, "tests stage")
     observer = await asyncpg.connect(service_dsn)
     handle = load_strategy("article_shared_client")
-    stage = Stage(handle, pool, observer, same_id=True, row=True)
+    stage = Stage(handle, pool, observer, same_id=True, row=True, one_process=True)
     order_id = await stage.new_order()
     first = stage.start(order_id, "one")
     await stage.settle((first,))
     await stage.advance(first, (first,), 3)
-    (connection,) = stage.pool.held
+    (connection,) = stage.held
     connection.terminate()
     second = stage.start(order_id, "two")
     both = (first, second)
     await stage.settle(both)
-    assert len(stage.pool.held) == 2
+    assert len(stage.held) == 2
     await stage.advance(second, both, ALL)
     await stage.advance(first, both, ALL)
     assert [actor.status for actor in both] == [503, 200]
-    assert not stage.pool.held
+    assert not stage.held
     assert await _order(observer, order_id) == ("paid", 1)
     await observer.close()
     await pool.close(5)

@@ -31,6 +31,7 @@ class Actor:
     answering: bool = False  # all that is left to do is the answer
     blocked: bool = False
     task: asyncio.Task[None] | None = None
+    tasks: set[asyncio.Task[Any] | None] = field(default_factory=set)  # all that took a turn
     pid: int = 0
     shows: bool = False  # others may see what it has done since they last looked
     answer: Answer | None = None  # what the sender got
@@ -53,6 +54,7 @@ async def turn() -> None:
     actor = here.get()
     if actor is None:
         return
+    actor.tasks.add(asyncio.current_task())
     actor.waits_for_turn = True
     actor.moved.set()
     await actor.go.wait()
@@ -95,11 +97,11 @@ class SteppedConnection:
 
 
 class SteppedPool:
-    """The service's pool, with a turn before each statement."""
+    """The service's pool as one process has it, with a turn before each statement."""
 
-    def __init__(self, raw: Pool) -> None:
+    def __init__(self, raw: Pool, held: dict[Any, Actor | None]) -> None:
         self.raw = raw
-        self.held: dict[Any, Actor | None] = {}  # connection: who took it
+        self.held = held  # connection: who took it
 
     @contextlib.asynccontextmanager
     async def acquire(self) -> AsyncIterator[SteppedConnection]:
