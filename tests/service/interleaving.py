@@ -1,7 +1,8 @@
 """Two deliveries of one order, step by step in a chosen order, on a real Postgres.
 
-X
-strategy under test gets a pool and a provider whose every step waits for its turn. After a turn
+A step is a statement (BEGIN counts with the next one), a call of the provider or the answer. The
+strategy under test gets a pool and a provider whose every step waits for its turn; each delivery
+has a process, and with it a pool, of its own, unless a stage says otherwise. After a turn
 the stage waits until each delivery is at its next step, done, or proved to be blocked by the other
 (Postgres' own function of the isolation tester), then looks at the ledger from outside.
 
