@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.traffic import NO_MIX, Mix
+from loadtests.traffic import NO_MIX, NO_RUSH, Mix, Rush
 from results.errors import HarnessError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +43,7 @@ class SwarmPlan:
     create_payload: Path | None = None
     cancel_payload: Path | None = None
     mix: Mix = NO_MIX
+    rush: Rush = NO_RUSH
     rotate_after: int = 0
     users: int
     targets: Mapping[str, str]
@@ -74,6 +75,7 @@ class SwarmPlan:
             "--two-shops", str(int(self.mix.two_shops)),
             "--rotate-ids", str(int(self.mix.rotate_ids)),
             "--rotate-after", str(self.rotate_after),
+            "--rush-seconds", repr(self.rush.seconds), "--rush-rate", repr(self.rush.per_second),
             "--targets", targets,
             "--history", str(self.history.resolve()),
             "--extend-while", str(self.open_file.resolve()) if self.extend else "",

@@ -9,7 +9,19 @@ import pytest
 
 from cluster import faults
 from results.errors import ClusterError, ConfigError
-from scenarios import Blind, Burst, ClockSkew, Crash, InTransaction, Mix, Scale, Scenario, Traffic
+from scenarios import (
+    Autoscale,
+    Blind,
+    Burst,
+    ClockSkew,
+    Crash,
+    InTransaction,
+    Mix,
+    Rush,
+    Scale,
+    Scenario,
+    Traffic,
+)
 from scenarios.engine.catalog import load_scenario, shipped
 from scenarios.engine.config import OWN_CONFIG, load_config
 from scenarios.engine.plan import ClusterTarget, RunPlan, fault_name, refuse_impossible
@@ -33,6 +45,11 @@ def only_in_clusters(name: str) -> bool:
         (lambda: Mix(forged=1.5), "--forged"),
         (lambda: ClockSkew(seconds=9), "ClockSkew.seconds"),
         (lambda: Scale(to=0), "Scale.to"),
+        (lambda: Autoscale(most=1), "Autoscale.most"),
+        (lambda: Autoscale(cpu_percent=0), "Autoscale.cpu_percent"),
+        (lambda: Autoscale(calm_seconds=-1), "Autoscale.calm_seconds"),
+        (lambda: Rush(seconds=-1), "--rush-seconds"),
+        (lambda: Rush(per_second=0), "--rush-rate"),
     ],
 )
 def test_an_impossible_value_is_named(make: Callable[[], Any], named: str) -> None:
