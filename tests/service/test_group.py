@@ -340,7 +340,7 @@ async def test_webhook_ids_that_several_orders_claim_do_not_deadlock(gated: Gate
     other = GatedPool(gated.raw)
     batches = [
         *deliver(gated, [webhook(n, f"{n}") for n in range(8)]),
-        *deliver(other, [webhook(100 + n, f"{7 - n}") for n in range(8)]),
+        *deliver(other, [webhook(100 + n, f"{7 - n}", "ONCE-002") for n in range(8)]),
     ]
     assert await answers(batches) == [DONE] * 16
     assert (gated.statements, other.statements) == (1, 1)
