@@ -18,6 +18,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 from service.app import App
 from service.database import apply_schema_when_reachable, open_pool
+from service.fast_lane import FastLane
 from service.pool import Pool
 from service.provider import Provider
 from service.relay import WORKERS, run_relay
@@ -57,13 +58,19 @@ async def _web(settings: Settings) -> int:
         app = App(settings, pool, provider)
         runner = app.runner(DRAIN_SECONDS)
         await runner.setup()
+        assert runner.server is not None
+        lane = FastLane(app.deliveries, runner.server)
         try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
+            if settings.ingest == "fast":
+                await lane.listen(settings.host, settings.port)
+            else:
+                await web.TCPSite(runner, settings.host, settings.port).start()
         except OSError as error:
             log.error("cannot listen", host=settings.host, port=settings.port, error=str(error))
             await runner.cleanup()
             return 1
-        log.info("listening", addresses=runner.addresses, strategy=settings.strategy)
+        addresses = lane.addresses or runner.addresses
+        log.info("listening", addresses=addresses, strategy=settings.strategy)
         status = 0
         try:
             app.schema_applied = await _schema_unless_stopped(pool, stop)
@@ -75,6 +82,7 @@ async def _web(settings: Settings) -> int:
             app.draining = True
             log.info("draining")
             await asyncio.sleep(DRAIN_NOTICE_SECONDS)
+            await lane.drain(DRAIN_SECONDS)
             await runner.cleanup()
             await pool.close(POOL_CLOSE_SECONDS)
         log.info("stopped")

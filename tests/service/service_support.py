@@ -16,6 +16,7 @@ from aiohttp import web
 
 from service.app import App
 from service.database import open_pool
+from service.fast_lane import FastLane
 from service.pool import Pool
 from service.provider import Provider
 from service.settings import Settings
@@ -127,7 +128,7 @@ class Running:
 @contextlib.asynccontextmanager
 async def start_app(
     dsn: str, provider: FakeProvider, strategy: str, pool_size: int = 8,
-    isolation: str = "read committed",
+    isolation: str = "read committed", ingest: str = "aiohttp",
 ) -> AsyncIterator[Running]:  # fmt: skip
     settings = Settings(
         database_url=dsn,
@@ -145,11 +146,17 @@ async def start_app(
         runner = app.runner(5)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        assert runner.server is not None
+        lane = FastLane(app.deliveries, runner.server)
+        stack.push_async_callback(lane.drain, 5)
+        if ingest == "fast":
+            await lane.listen("127.0.0.1", 0)
+        else:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
         http = await stack.enter_async_context(
             aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=30), connector=aiohttp.TCPConnector(limit=0)
             )
         )
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        url = f"http://127.0.0.1:{(lane.addresses or runner.addresses)[0][1]}"
         yield Running(url, http, pool, service_pool, app, strategy)
