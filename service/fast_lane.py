@@ -221,10 +221,11 @@ class Connection(asyncio.Protocol):
         if not due:
             return
         self._transport.write(due[0] if len(due) == 1 else b"".join(due))
-        if self._turns or self._rest or self._head is not None:
-            self._take_requests()
-        elif self._last or self._lane.draining:
+        ending = (self._last or self._lane.draining) and self._head is None and not self._odd
+        if ending and not self._turns:
             self._transport.close()
+        elif self._turns or self._rest or self._head is not None:
+            self._take_requests()
         else:
             self._since = self._loop.time()
             self._read_or_not()

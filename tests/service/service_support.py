@@ -88,6 +88,7 @@ class Running:
     pool: asyncpg.Pool  # the test's own
     service_pool: Pool
     app: App
+    lane: FastLane
     strategy: str
 
     async def paid(self, body: bytes, webhook_id: str | None = None, **changes: str) -> int:
@@ -159,4 +160,4 @@ async def start_app(
             )
         )
         url = f"http://127.0.0.1:{(lane.addresses or runner.addresses)[0][1]}"
-        yield Running(url, http, pool, service_pool, app, strategy)
+        yield Running(url, http, pool, service_pool, app, lane, strategy)
