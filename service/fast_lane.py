@@ -294,25 +294,17 @@ async def _late() -> bytes:
 
 
 def _reply(answer: Answer, *, ends: bool) -> bytes:
-    return b"%b%b\r\n\r\n%b" % (
-        _begin_of_reply(answer, ends),
-        _date(int(time.time())),
-        answer_body(answer),
-    )
+    return _whole_reply(answer, ends, int(time.time()))
 
 
-@lru_cache(maxsize=64)
-def _begin_of_reply(answer: Answer, ends: bool) -> bytes:
+@lru_cache(maxsize=64)  # most answers of a second are one of three
+def _whole_reply(answer: Answer, ends: bool, second: int) -> bytes:
+    body = answer_body(answer)
     lines = [
         f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
         "Content-Type: application/json; charset=utf-8",
-        f"Content-Length: {len(answer_body(answer))}",
+        f"Content-Length: {len(body)}",
         *(["Connection: close"] if ends else ()),
-        "Date: ",
+        f"Date: {formatdate(second, usegmt=True)}",
     ]
-    return "\r\n".join(lines).encode()
-
-
-@lru_cache(maxsize=1)
-def _date(second: int) -> bytes:
-    return formatdate(second, usegmt=True).encode()
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

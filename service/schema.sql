@@ -98,13 +98,13 @@ $$;
 
 -- For the strategy `group`: the same for many orders in one transaction, each step for all of them
 -- before the next one. An order has a place in the first five arrays, a webhook id one in the next
--- four and a line of an order one in the last three; `delivery_of` and `line_of` say of which order.
+-- three and a line of an order one in the last three; `delivery_of` and `line_of` say of which order.
 -- Whoever calls it sorts: orders by id, webhook ids by themselves. Rows are locked in that order, and
 -- stock in SKU order, so that two batches wait for each other instead of deadlocking. The answer has
 -- an outcome for each order.
 CREATE FUNCTION fulfil_paid_orders(
     shops text[], numbers bigint[], prices text[], wanted text[], keys text[],
-    deliveries text[], topics text[], delivery_of integer[], delivery_first boolean[],
+    about text, deliveries text[], delivery_of integer[], delivery_first boolean[],
     line_of integer[], line_sku text[], line_quantity bigint[]
 ) RETURNS text[] LANGUAGE plpgsql AS $$
 DECLARE
@@ -159,11 +159,11 @@ BEGIN
     END IF;
 
     INSERT INTO shopify_webhook_log (webhook_id, topic, shop, order_id, status)
-    SELECT delivery, topic, shops[of_order], numbers[of_order],
+    SELECT delivery, about, shops[of_order], numbers[of_order],
         CASE WHEN first AND outcomes[of_order] = 'fulfillment requested'
             THEN 'success' ELSE 'duplicate_internal_status' END
-    FROM unnest(deliveries, topics, delivery_of, delivery_first) WITH ORDINALITY
-        AS came (delivery, topic, of_order, first, place)
+    FROM unnest(deliveries, delivery_of, delivery_first) WITH ORDINALITY
+        AS came (delivery, of_order, first, place)
     WHERE outcomes[of_order] <> 'order cancelled' ORDER BY place
     ON CONFLICT (webhook_id) DO NOTHING;
     RETURN outcomes;

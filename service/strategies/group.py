@@ -43,6 +43,7 @@ from service.webhook import Webhook
 
 BATCH_MAX = 256  # orders of 1000 lines included, a transaction stays below a second
 WAITING_MAX = 1000
+PAID = "orders/paid"
 
 _CALL = "SELECT fulfil_paid_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 
@@ -140,11 +141,11 @@ def _by_order(webhooks: Sequence[Webhook]) -> list[tuple[tuple[int, str], list[W
     return sorted(found.items())
 
 
-def _columns(orders: Sequence[tuple[tuple[int, str], list[Webhook]]]) -> tuple[list[Any], ...]:
-    """The arrays of the call; Postgres counts places from 1."""
+def _columns(orders: Sequence[tuple[tuple[int, str], list[Webhook]]]) -> tuple[Any, ...]:
+    """What the function is given; Postgres counts places from 1."""
     deciding = [copies[0] for _, copies in orders]
     copies = sorted(
-        (copy.webhook_id, at, copy is not first, copy.topic)
+        (copy.webhook_id, at, copy is not first)
         for at, (first, (_, copies)) in enumerate(zip(deciding, orders, strict=True), 1)
         for copy in copies
     )
@@ -155,10 +156,10 @@ def _columns(orders: Sequence[tuple[tuple[int, str], list[Webhook]]]) -> tuple[l
         [webhook.total_price for webhook in deciding],
         [webhook.lines_json for webhook in deciding],
         [order_key(webhook) for webhook in deciding],
-        [webhook_id for webhook_id, _, _, _ in copies],
-        [topic for _, _, _, topic in copies],
-        [at for _, at, _, _ in copies],
-        [not later for _, _, later, _ in copies],
+        PAID,
+        [webhook_id for webhook_id, _, _ in copies],
+        [at for _, at, _ in copies],
+        [not later for _, _, later in copies],
         [at for at, _, _ in lines],
         [sku for _, sku, _ in lines],
         [quantity for _, _, quantity in lines],
