@@ -33,6 +33,11 @@ class Child:
         self._process = process
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """False once it has ended for whatever reason."""
         return self._process.returncode is None

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import SandboxedEnvironment
@@ -34,6 +35,7 @@ class Dialect:
     scheme: Scheme
     templates: Mapping[str, Template] = field(default_factory=dict)
     began_seconds: int = field(default_factory=lambda: int(time.time()))
+    _last: list[Any] = field(default_factory=list, compare=False, repr=False)  # signed, signature
 
     @classmethod
     def read(cls, signature: str, payloads: Mapping[str, Path]) -> "Dialect":
@@ -72,9 +74,22 @@ class Dialect:
     ) -> dict[str, str]:
         """All headers of a delivery that leaves now."""
         at_seconds = int(time.time())
-        signature = self.scheme.sign(secret, content, webhook_id, at_seconds)
+        signature = self._signature(secret, content, webhook_id, at_seconds)
         named = self.scheme.headers(order, webhook_id, topic, at_seconds)
         return named | {self.scheme.header: signature}
+
+    def _signature(self, secret: str, content: bytes, webhook_id: str, at_seconds: int) -> str:
+        """Copies of one body, released together, are signed once if nothing else is signed."""
+        signed = (
+            secret,
+            content,
+            webhook_id if self.scheme.signs_id else "",
+            at_seconds if self.scheme.signs_time else 0,
+        )
+        if not self._last or self._last[0] != signed:
+            self._last[:] = [signed, self.scheme.sign(secret, content, webhook_id, at_seconds)]
+        signature: str = self._last[1]
+        return signature
 
 
 def parts(order: PlannedOrder) -> dict[str, object]:

@@ -27,10 +27,14 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from loadtests.dialect import CANCELLED, CREATE, PAID, Dialect
 from loadtests.hosts import read_hosts, require_allowed
+from loadtests.locust_transport import LocustTransport
+from loadtests.pump_transport import PumpTransport
 from loadtests.recorder import Recorder
 from loadtests.schedule import Schedule, SwarmOptions
 from loadtests.traffic import Mix, Rush
+from loadtests.transport import DEFAULT_TRANSPORT, TRANSPORTS, Transport
 from loadtests.webhook_users import PaidWebhook, Swarm
+from results.errors import HarnessError
 
 __all__ = ["PaidWebhook"]
 DRAIN_SECONDS = 8.0  # one attempt takes at most Shopify's 5
@@ -86,11 +90,13 @@ def add_options(parser: Any) -> None:
     add("--forged", type=float, default=0.0, help="Share of orders beside which one is forged")
     add("--two-shops", type=int, default=0, help="1: two shops use the same order ids")
     add("--rotate-ids", type=int, default=0, help="1: each retry comes under a new webhook id")
-    add(
-        "--rush-seconds", type=float, default=0.0, help="So long, from the start, --rush-rate holds"
-    )
-    add("--rush-rate", type=float, default=20.0, help="Orders per second while the rush lasts")
+    add("--rush-seconds", type=float, default=0.0, help="How long, from the start, is a rush")
+    add("--rush-rate", type=float, default=20.0, help="Orders per second in that time")
     add("--rotate-after", type=int, default=0, help="Orders until the next secret signs; 0: never")
+    add(
+        "--transport", default=DEFAULT_TRANSPORT, choices=TRANSPORTS,
+        help="pump: sent on time by a process of its own; locust: by FastHttpUser's client",
+    )  # fmt: skip
     add("--targets", default="", help="name=url,name=url: replicas; default: --host alone")
     add(
         "--allow-host", default="", form=False,
@@ -190,16 +196,27 @@ def begin(environment: Any, **_: Any) -> None:
         return
     try:
         options = read_options(environment)
-    except ValueError as error:
+        transport = open_transport(environment, options)
+    except (ValueError, HarnessError) as error:
         logger.error("onceproof: %s", error)
         environment.onceproof = None
         environment.process_exit_code = 2
         gevent.spawn(conclude, environment)
         return
     PaidWebhook.host = options.targets[0][1]
-    folder = Path(environment.parsed_options.history)
-    environment.onceproof = Swarm(Schedule(options), Recorder(free_file(folder, options.worker)))
+    environment.onceproof = Swarm(Schedule(options), transport)
     gevent.spawn(attend, environment, environment.onceproof)
+
+
+def open_transport(environment: Any, options: SwarmOptions) -> Transport:
+    """What sends for this process, with a history of its own; HarnessError."""
+    given = environment.parsed_options
+    file = free_file(Path(given.history), options.worker)
+    if given.transport == "locust":
+        return LocustTransport(Recorder(file))
+    secrets = (given.secret_from, f"{given.secret_from}_NEXT")
+    urls = [url for _, url in options.targets]
+    return PumpTransport(file, urls, environment.events, hide=secrets)
 
 
 def free_file(folder: Path, worker: int) -> Path:
@@ -220,12 +237,16 @@ def attend(environment: Any, swarm: Swarm) -> None:
     while True:
         gevent.sleep(0.05)
         schedule.shed_late()
-        if swarm.recorder.full and not schedule.stopped:
+        if swarm.transport.lost:
+            logger.error("onceproof: %s; the run is over", swarm.transport.lost)
+            environment.process_exit_code = 2
+            break
+        if swarm.transport.full and not schedule.stopped:
             logger.error("onceproof: the history is as long as it may be; no more orders are sent")
             swarm.stop()
         if time.monotonic() - synced >= SYNC_SECONDS:
             # In a thread: an fsync may take long, and the next burst is due meanwhile.
-            gevent.get_hub().threadpool.apply(swarm.recorder.sync)
+            gevent.get_hub().threadpool.apply(swarm.transport.sync)
             synced = time.monotonic()
         if schedule.stopped:
             drained_by = drained_by or time.monotonic() + DRAIN_SECONDS
@@ -233,14 +254,15 @@ def attend(environment: Any, swarm: Swarm) -> None:
                 break
         elif schedule.exhausted and swarm.idle:
             break
-    swarm.recorder.end(
+    by_itself = not schedule.stopped or swarm.transport.full or bool(swarm.transport.lost)
+    swarm.transport.end(
         worker=schedule.options.worker,
         planned=schedule.planned,
         sent=schedule.sent,
         shed=schedule.shed,
     )
     swarm.ended.set()
-    if swarm.recorder.full or not schedule.stopped:
+    if by_itself:
         conclude(environment)
 
 

@@ -129,6 +129,11 @@ class Schedule:
         """An order was taken but the run was stopped before its burst: it was not sent."""
         self.sent -= 1
 
+    def shed_taken(self) -> None:
+        """An order was taken, but could not be sent at its time."""
+        self.sent -= 1
+        self.shed += 1
+
     def shed_late(self) -> None:
         """Give up, and count, the orders that nobody took in time."""
         limit_ns = time.monotonic_ns() - int(SHED_AFTER_SECONDS * 1e9)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.traffic import NO_MIX, NO_RUSH, Mix, Rush
+from loadtests.transport import DEFAULT_TRANSPORT
 from results.errors import HarnessError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +49,7 @@ class SwarmPlan:
     users: int
     targets: Mapping[str, str]
     history: Path
+    transport: str = DEFAULT_TRANSPORT
     extend: bool = False  # go on beyond the orders until `finish`
 
     @property
@@ -76,6 +78,7 @@ class SwarmPlan:
             "--rotate-ids", str(int(self.mix.rotate_ids)),
             "--rotate-after", str(self.rotate_after),
             "--rush-seconds", repr(self.rush.seconds), "--rush-rate", repr(self.rush.per_second),
+            "--transport", self.transport,
             "--targets", targets,
             "--history", str(self.history.resolve()),
             "--extend-while", str(self.open_file.resolve()) if self.extend else "",

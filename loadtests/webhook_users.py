@@ -1,15 +1,13 @@
 """The user that sends: one paid order after another, each as a burst of duplicates.
 
 A user takes the next order of the schedule, announces it by orders/create if asked to, waits for
-its due time, writes the intents of all copies, and releases the copies together, each to another
-replica. What fails is retried by Shopify's rules in a greenlet of its own, so that a user is soon
-free for the next order. The client never sends anything twice by itself: re-sends are off, and
-redirects are not followed (a 3xx is a failure for Shopify). Shopify's 5 seconds are for the whole
-request, so one timer stands over connect, send and read. When the run is stopped, what is on its
-way is answered, and what only waits (an order for its time, a retry for its turn) is given up.
+its due time, and has the copies released together, each to another replica, by the transport
+(`loadtests.transport`): it decides what is sent and when, and nothing of how. What fails is retried
+by Shopify's rules in a greenlet of its own, so that a user is soon free for the next order; a 3xx
+is a failure for Shopify. When the run is stopped, what is on its way is answered, and what only
+waits (an order for its time, a retry for its turn) is given up.
 """
 
-import socket
 import time
 import uuid
 from dataclasses import replace
@@ -19,14 +17,13 @@ import gevent
 from gevent.event import Event
 from gevent.pool import Group, Pool
 from locust import FastHttpUser, task
-from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
 from locust.exception import StopUser
 
 from loadtests import shopify
 from loadtests.dialect import CANCELLED, CREATE, PAID
-from loadtests.recorder import Recorder
-from loadtests.schedule import Schedule
+from loadtests.schedule import SHED_AFTER_SECONDS, Schedule
 from loadtests.traffic import FORGED_OFFSET, PlannedOrder, Webhook
+from loadtests.transport import Post, Transport
 from results.records import Intent, Outcome
 
 SUFFIXES = {CREATE: "c0de", CANCELLED: "ca0c"}  # of webhook ids, made from the event's
@@ -35,19 +32,16 @@ PREPARE_ATTEMPTS = 40
 PREPARE_SECONDS = 0.05
 FOLLOW_SECONDS = 0.5
 LATEST_NS = 2_000_000_000
-READ_BYTES = 1 << 16
 WRONG_SECRET = "0" * 32
-# These errors of a POST come before a connection exists: not one byte has left.
-NOTHING_SENT = (ConnectionRefusedError, socket.gaierror)
 
 
 class Swarm:
     """What all users of one process share."""
 
-    def __init__(self, schedule: Schedule, recorder: Recorder) -> None:
+    def __init__(self, schedule: Schedule, transport: Transport) -> None:
         self.schedule = schedule
-        self.recorder = recorder
-        self.copies = Group()
+        self.transport = transport
+        self.preparing = Group()
         self.retries = Pool(RETRIES_IN_FLIGHT_MAX)
         self.stopping = Event()
         self.bursts = 0
@@ -56,7 +50,8 @@ class Swarm:
     @property
     def idle(self) -> bool:
         """True when nothing is on its way and no retry waits."""
-        return not (self.schedule.unfinished or len(self.copies) or len(self.retries))
+        waiting = len(self.preparing) or len(self.retries)
+        return not (self.schedule.unfinished or waiting or self.transport.in_flight)
 
     def stop(self) -> None:
         """Take no more orders, begin no more retries."""
@@ -106,14 +101,15 @@ class PaidWebhook(FastHttpUser):
             before = [CREATE] if options.create_webhook and not options.create_late else []
             before += [CANCELLED] if order.cancelled else []
             if before:
-                preparing = self.swarm.copies.spawn(
+                preparing = self.swarm.preparing.spawn(
                     self.prepare, order, before, turn, due_ns + LATEST_NS
                 )
                 preparing.join(max(0.0, (due_ns + LATEST_NS - time.monotonic_ns()) / 1e9))
                 # Paid is the news that comes after: this wait is the service's, not the sender's.
                 waited_ns = max(0, time.monotonic_ns() - begun_ns)
             contents = options.dialect.bodies(order)
-            if self.swarm.stopping.wait(max(0.0, (due_ns - time.monotonic_ns()) / 1e9)):
+            early_ns = due_ns - int(self.swarm.transport.handover_seconds * 1e9)
+            if self.swarm.stopping.wait(max(0.0, (early_ns - time.monotonic_ns()) / 1e9)):
                 schedule.give_back()
                 return
             self.burst(order, contents, due_ns, turn, waited_ns)
@@ -140,7 +136,6 @@ class PaidWebhook(FastHttpUser):
                 intent = self.intent(
                     order, webhook, turn + attempt, now_ns, topic=topic, attempt=attempt
                 )
-                self.swarm.recorder.intend([intent])
                 if self.deliver(order, intent, content) is Outcome.OK:
                     break
                 if self.swarm.stopping.wait(PREPARE_SECONDS):
@@ -154,24 +149,21 @@ class PaidWebhook(FastHttpUser):
             self.intent(order, webhook, turn, due_ns, waited_ns=waited_ns)
             for webhook in order.webhooks
         ]
-        self.swarm.recorder.intend(intents)
         self.swarm.bursts += 1
-        release = Event()
-
-        def one(intent: Intent, webhook: Webhook, content: bytes) -> None:
-            release.wait()
-            if self.deliver(order, intent, content) is not Outcome.OK:
-                self.swarm.retries.spawn(self.retry, order, webhook, content, turn)
-
-        copies = [
-            self.swarm.copies.spawn(one, *copy)
-            for copy in zip(intents, order.webhooks, contents, strict=True)
+        posts = [
+            self.post(order, intent, content)
+            for intent, content in zip(intents, contents, strict=True)
         ]
         if order.forgery:
-            copies.append(self.swarm.copies.spawn(self.forge, order, due_ns, turn))
-        gevent.sleep(0)  # every copy stands at the barrier before it opens
-        release.set()
-        gevent.joinall(copies)
+            posts.append(self.forged(order, due_ns, turn))
+        latest_ns = max(due_ns, time.monotonic_ns()) + int(SHED_AFTER_SECONDS * 1e9)
+        answers = self.swarm.transport.send(posts, due_ns, self.client, latest_ns=latest_ns)
+        copies = dict(zip(answers, zip(order.webhooks, contents, strict=True), strict=False))
+        for answer in gevent.iwait(answers):
+            if answer in copies and answer.value is not Outcome.OK and answer.value is not None:
+                self.swarm.retries.spawn(self.retry, order, *copies[answer], turn)
+        if answers[0].successful() and answers[0].value is None:  # with all the others
+            self.swarm.schedule.shed_taken()
 
     def body(self, order: PlannedOrder, webhook: Webhook, topic: str = PAID) -> bytes:
         """The bytes of a webhook, as the service's sender would make them."""
@@ -183,7 +175,6 @@ class PaidWebhook(FastHttpUser):
             return
         content = self.body(order, webhook)
         intent = self.intent(order, webhook, turn, time.monotonic_ns())
-        self.swarm.recorder.intend([intent])
         if self.deliver(order, intent, content) is not Outcome.OK:
             self.retry(order, webhook, content, turn)
 
@@ -201,19 +192,17 @@ class PaidWebhook(FastHttpUser):
             intent = self.intent(
                 order, webhook, turn + attempt - 1, time.monotonic_ns(), attempt=attempt
             )
-            self.swarm.recorder.intend([intent])
             if self.deliver(order, intent, content) is Outcome.OK:
                 return
 
-    def forge(self, order: PlannedOrder, due_ns: int, turn: int) -> None:
+    def forged(self, order: PlannedOrder, due_ns: int, turn: int) -> Post:
         """A delivery that nobody authentic sent: it must be refused and change nothing."""
         fake = replace(order, order_id=order.order_id + FORGED_OFFSET)
         webhook = Webhook(str(uuid.uuid5(uuid.UUID(order.event_id), "forged")), 0, "forged")
         content = self.body(fake, webhook)
         intent = self.intent(fake, webhook, turn, due_ns)
-        self.swarm.recorder.intend([intent])
         sign, at_seconds = self.swarm.schedule.options.dialect.scheme.sign, int(time.time())
-        forged = {
+        signatures = {
             "unsigned": "",
             "garbled": "!" * 44,
             "short": "c2hvcnQ=",
@@ -222,7 +211,7 @@ class PaidWebhook(FastHttpUser):
                 self.secret, self.body(order, webhook), webhook.webhook_id, at_seconds
             ),
         }
-        self.deliver(fake, intent, content, forged[order.forgery])
+        return self.post(fake, intent, content, signatures[order.forgery])
 
     @property
     def secret(self) -> str:
@@ -261,10 +250,16 @@ class PaidWebhook(FastHttpUser):
         targets = self.swarm.schedule.options.targets
         return targets[(turn + copy) % len(targets)]
 
-    def deliver(
+    def deliver(self, order: PlannedOrder, intent: Intent, content: bytes) -> Outcome:
+        """One delivery by itself, now, and its outcome."""
+        post = self.post(order, intent, content)
+        (answer,) = self.swarm.transport.send([post], intent.intended_ns, self.client)
+        return answer.get() or Outcome.INFO
+
+    def post(
         self, order: PlannedOrder, intent: Intent, content: bytes, signature: str | None = None
-    ) -> Outcome:
-        """One POST and its completion in the history."""
+    ) -> Post:
+        """What is sent for an intent; `signature` instead of the right one, "" for none."""
         options = self.swarm.schedule.options
         path = {PAID: options.webhook, CREATE: options.create_webhook}.get(
             intent.topic, options.cancel_webhook
@@ -277,51 +272,4 @@ class PaidWebhook(FastHttpUser):
             headers[dialect.scheme.header] = signature
         elif signature is not None:
             del headers[dialect.scheme.header]
-        sent_ns = time.monotonic_ns()
-        status, error = self.post(url, content, headers, intent.topic)
-        return self.swarm.recorder.complete(
-            intent.attempt_id,
-            sent_ns=None if isinstance(error, NOTHING_SENT) else sent_ns,
-            status=status,
-            error=None if error is None else f"{type(error).__name__}: {error}",
-        )
-
-    def post(
-        self, url: str, content: bytes, headers: dict[str, str], name: str
-    ) -> tuple[int | None, BaseException | None]:
-        """The status of a complete answer within the time, or what happened instead."""
-        late = TimeoutError(f"no complete answer within {shopify.TOTAL_SECONDS:.0f} s")
-        response: Any
-        try:
-            with (
-                gevent.Timeout(shopify.TOTAL_SECONDS, late),
-                self.client.post(
-                    url, data=content, headers=headers, name=name, catch_response=True, stream=True
-                ) as response,
-            ):
-                error: BaseException | None = response.request_meta["exception"]
-                # A head that said 200 before a body that was cut short is no complete answer.
-                error = error or read_to_end(response)
-                status: int | None = response.status_code or None
-                if error is not None:
-                    response.failure(error)
-                elif status is None or not 200 <= status < 300:
-                    response.failure(f"status {status}")
-        except TimeoutError as rung_between_reads:
-            return None, rung_between_reads
-        return (status, None) if error is None else (None, error)
-
-
-def read_to_end(response: Any) -> BaseException | None:
-    """Read an answer's body without keeping it, however long it is; what went wrong, if it did.
-
-    Locust's own reading keeps all of it. The time that it took belongs to the answer.
-    """
-    begun = time.perf_counter()
-    try:
-        while response._response.read(READ_BYTES):
-            pass
-    except FAILURE_EXCEPTIONS as error:
-        return error
-    response.request_meta["response_time"] += (time.perf_counter() - begun) * 1000
-    return None
+        return Post(intent, url, headers, content)

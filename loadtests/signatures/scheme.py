@@ -13,3 +13,5 @@ class Scheme:
     header: str  # that carries the signature
     sign: Callable[[str, bytes, str, int], str]  # secret, body, webhook id, seconds since 1970
     headers: Callable[[PlannedOrder, str, str, int], dict[str, str]]  # order, id, topic, seconds
+    signs_id: bool = False  # beside the body
+    signs_time: bool = False

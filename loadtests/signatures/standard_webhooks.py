@@ -34,4 +34,4 @@ def headers(order: PlannedOrder, webhook_id: str, topic: str, at_seconds: int) -
     }
 
 
-SCHEME = Scheme("webhook-signature", sign, headers)
+SCHEME = Scheme("webhook-signature", sign, headers, signs_id=True, signs_time=True)

@@ -27,4 +27,4 @@ def headers(order: PlannedOrder, webhook_id: str, topic: str, at_seconds: int) -
     }
 
 
-SCHEME = Scheme("Stripe-Signature", sign, headers)
+SCHEME = Scheme("Stripe-Signature", sign, headers, signs_time=True)

@@ -30,6 +30,7 @@ class Sink:
     received: Counter[str] = field(default_factory=Counter)
     bodies: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     topics: list[str] = field(default_factory=list)
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)  # by attempt
     forged: int = 0
     followed: int = 0
     answer: Answer = accept
@@ -41,6 +42,7 @@ class Sink:
         self.received[attempt_id] += 1
         self.bodies[webhook_id].add(content)
         self.topics.append(request.headers["X-Shopify-Topic"])
+        self.headers[attempt_id] = dict(request.headers)
         self.forged += request.headers.get("X-Shopify-Hmac-Sha256") != sign(SECRET, content, "", 0)
         return await self.answer(request, int(attempt_id.rpartition(".")[2]))
 

@@ -5,7 +5,14 @@ from importlib import import_module
 from scenarios.engine.bench.part import Part
 from scenarios.engine.catalog import unknown
 
-PARTS: tuple[str, ...] = ()  # in the order in which they are measured and told
+PARTS: tuple[str, ...] = (
+    "wire",
+    "history",
+    "start_up",
+    "pump",
+    "bursts",
+    "honest_latency",
+)  # in the order in which they are measured and told
 
 
 def load_part(name: str) -> Part:

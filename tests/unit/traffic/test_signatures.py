@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -132,3 +133,30 @@ def test_ids_survive_a_language_whose_numbers_are_doubles(order: PlannedOrder) -
     others = [body["checkout_id"], body["customer"]["id"]]
     others += [line[key] for line in body["line_items"] for key in ("id", "product_id")]
     assert all(number < 2**53 for number in others)
+
+
+@pytest.mark.parametrize(("name", "times"), [("shopify", 2), ("github", 2), ("stripe", 3),
+                                             ("standard-webhooks", 4)])  # fmt: skip
+def test_what_is_signed_alike_is_signed_once(
+    name: str, times: int, order: PlannedOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, made = [1_000.0], []
+    monkeypatch.setattr("loadtests.dialect.time.time", lambda: now[0])
+    found = scheme_named(name)
+
+    def counted(secret: str, body: bytes, webhook_id: str, at_seconds: int) -> str:
+        made.append(webhook_id)
+        return found.sign(secret, body, webhook_id, at_seconds)
+
+    secret = VECTORS[name][0]
+    dialect = Dialect(replace(found, sign=counted))
+    content = dialect.body(order, PAID, "")
+    first, second = (webhook.webhook_id for webhook in order.webhooks)
+    another = "d2hzZWM="  # a secret of any scheme
+    asked = [(first, secret, 1_000), (second, secret, 1_000), (second, secret, 1_001),
+             (second, another, 1_001)]  # fmt: skip
+    for webhook_id, key, at_seconds in asked:
+        now[0] = float(at_seconds)
+        headers = dialect.headers(order, webhook_id, PAID, key, content)
+        assert headers[found.header] == found.sign(key, content, webhook_id, at_seconds)
+    assert len(made) == times
