@@ -22,6 +22,7 @@ from cluster.journal import RUN_VARIABLE
 from cluster.postgres import Postgres
 from cluster.spawn import module_environment
 from results.errors import HarnessError
+from scenarios.engine.bench.hammer import APART, FIRST_ORDER, SHOP
 from scenarios.engine.bench.part import Ground
 
 TABLES = ("orders", "fulfillment_requests", "stock_movements", "shopify_webhook_log")
@@ -61,10 +62,10 @@ class Shop:
         connection = await asyncpg.connect(dsn)
         try:
             has_stock = await connection.fetchval("SELECT to_regclass('stock') IS NOT NULL")
-            backend = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()"))
+            backend = await connection.fetchval("SELECT pg_backend_pid()")
+            postmaster = psutil.Process(backend).parent()
         finally:
             await connection.close()
-        postmaster = backend.parent()
         assert postmaster is not None
         return cls(dsn, bool(has_stock), postmaster)
 
@@ -77,10 +78,13 @@ class Shop:
             if self.has_stock:
                 await connection.execute("UPDATE stock SET remaining = initial")
                 await connection.execute("VACUUM FULL stock")
-            await connection.execute(
+            await connection.execute(  # fmt: skip
                 "INSERT INTO orders (shop, order_id, status)"
-                " SELECT 'onceproof-demo.myshopify.com', 910000000000000000 + n, 'pending'"
-                f" FROM generate_series(0, {pending - 1}) AS n"
+                " SELECT $1, $2::bigint + $3::bigint * n, 'pending' FROM generate_series(0, $4::integer - 1) AS n",
+                SHOP,
+                FIRST_ORDER,
+                APART,
+                pending,
             )
             await connection.execute("CHECKPOINT")
         finally:
