@@ -78,9 +78,10 @@ class Shop:
             if self.has_stock:
                 await connection.execute("UPDATE stock SET remaining = initial")
                 await connection.execute("VACUUM FULL stock")
-            await connection.execute(  # fmt: skip
+            await connection.execute(
                 "INSERT INTO orders (shop, order_id, status)"
-                " SELECT $1, $2::bigint + $3::bigint * n, 'pending' FROM generate_series(0, $4::integer - 1) AS n",
+                " SELECT $1, $2::bigint + $3::bigint * n, 'pending'"
+                " FROM generate_series(0, $4::integer - 1) AS n",
                 SHOP,
                 FIRST_ORDER,
                 APART,
