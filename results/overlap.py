@@ -28,7 +28,7 @@ def overlapping_groups(bundle: Bundle) -> set[Group]:
     closed = _closed(bundle.connections)
     for transaction in transactions(bundle.statements):
         if not is_behind(transaction.replica):
-            for key in bundle.naming.of_flights(transaction.flights):
+            for key in bundle.naming.handled_in(transaction.flights):
                 about[key].append(transaction)
     groups = bundle.history.groups()
     sent_together = sender_overlapping_groups(groups)

@@ -6,6 +6,8 @@ from scenarios.engine.bench.part import Part
 from scenarios.engine.catalog import unknown
 
 PARTS: tuple[str, ...] = (
+    "in_process",
+    "service",
     "wire",
     "history",
     "start_up",

@@ -48,6 +48,24 @@ def test_transactions_of_another_order_do_not_overlap_with_this_one() -> None:
     assert overlapping_groups(world.bundle()) == set()
 
 
+def test_copies_in_two_batches_of_several_orders_overlap() -> None:
+    world = World()
+    for order in (FIRST, FIRST + 1):
+        for copy in range(2):
+            world.deliver(order, at_ms=0, copy=copy)
+    for copy in range(2):
+        ids = [one.webhook_id for one in world.intents if one.copy == copy]
+        keys = (*ids, str(FIRST), str(FIRST + 1))
+        world.transact(FIRST, replica=f"web-{copy}", begin_ms=1 + copy, end_ms=9, keys=keys)
+    assert len(overlapping_groups(world.bundle())) == 2
+    without = [
+        changed(one, keys=tuple(key for key in one.keys if key.isdigit()))
+        for one in world.statements
+    ]
+    world.statements[:] = without  # whose deliveries they are nothing tells
+    assert overlapping_groups(world.bundle()) == set()
+
+
 def test_an_implicit_transaction_is_its_one_flight() -> None:
     world = World()
     world.transact(FIRST, replica="web-1", begin_ms=1, end_ms=9)
