@@ -18,6 +18,7 @@ from loadtests.traffic import PlannedOrder
 from results.records import ConnectionTrace, StatementTrace
 from results.run_folder import append_line
 from scenarios.engine.explore.actor import Actor
+from scenarios.engine.explore.effect import Effect
 from scenarios.engine.explore.footprint import EVERYTHING, PROVIDER, Footprint
 from scenarios.engine.explore.footprints import Footprints
 from scenarios.engine.explore.laboratory import Laboratory
@@ -43,6 +44,7 @@ class Stage:
         self._by_replica: dict[str, Actor] = {}
         self._still = Stillness(lab)
         self._published = False
+        self._effect = Effect()  # of the move that is being made
         self.late: set[int] = set()  # orders about which a step came when their play was over
         self._over: set[int] = set()
         self._background: set[str] = set()
@@ -72,7 +74,7 @@ class Stage:
         what one just before that answer leads to, so an exploration does without.
         """
         self._unanswered, self._symmetric = unanswered, symmetric
-        self._played, order = played, played.order
+        self._played, order, self._effect = played, played.order, Effect()
         free = await self._lab.ready(len(order.webhooks), timeout_seconds=READY_SECONDS)
         self._actors = [
             Actor(index, replica, webhook)
@@ -105,6 +107,7 @@ class Stage:
             if not options:
                 if all(actor.answered or actor.dead for actor in self._actors):
                     return
+                self._effect.everything = True  # a timer decides, or who finds a deadlock first
                 await self._still.until_at_gate(self._actors, played)
                 continue
             option = options[choose(options)]
@@ -112,7 +115,7 @@ class Stage:
             last = self._actors[option.move.actor]
             crashes -= option.move.do != "step"
             self._published = False
-            await self._carry_out(option.move, last, played)
+            await self._make(option, last, played)
             if self._published or last.answered:
                 await self.look(order)
 
@@ -124,13 +127,19 @@ class Stage:
         if self._symmetric:
             ready = _one_of_each_fresh(ready)
         ready.sort(key=lambda actor: actor is not last)
-        options = [Option(self._move(actor), self._footprint(actor)) for actor in ready]
+        options = [
+            Option(self._move(actor), Effect.of(actor.index, self._footprint(actor)))
+            for actor in ready
+        ]
         if crashes:
-            for actor in ready:
-                options += [
-                    Option(Move(actor=actor.index, do=do, at=self._move(actor).at), EVERYTHING)
-                    for do in self._deaths(actor)
-                ]
+            options += [
+                Option(
+                    Move(actor=actor.index, do=do, at=self._move(actor).at),
+                    Effect.of(actor.index, EVERYTHING),
+                )
+                for actor in ready
+                for do in self._deaths(actor)
+            ]
         return options
 
     def _move(self, actor: Actor) -> Move:
@@ -158,10 +167,27 @@ class Stage:
 
     # ---------------------------------------------------------------- carrying it out
 
+    async def _make(self, option: Option, actor: Actor, played: Played) -> None:
+        """Carry a move out, and note in its effect what came of it."""
+        effect = self._effect = option.effect
+        waited = [one for one in self._actors if one.blocked]
+        open_before = [one for one in self._actors if not one.answered]
+        for one in self._actors:
+            one.heard = False
+        await self._carry_out(option.move, actor, played)
+        for one in waited:
+            if one.heard or not one.blocked:
+                effect.add(one.index, one.footprint)
+        effect.visible = effect.visible or any(one.answered for one in open_before)
+        for one in self._actors:
+            effect.waits = effect.waits or (one.blocked and one.index in effect.actors)
+            effect.everything = effect.everything or one.silent
+
     async def _carry_out(self, move: Move, actor: Actor, played: Played) -> None:
         actor.moved = True
         if move.do == "step":
             park, call = actor.park, actor.call
+            actor.footprint = self._footprint(actor)
             actor.taken()
             self._decide(park or call, passes=True)
         elif move.do == "die-unanswered":
@@ -252,6 +278,7 @@ class Stage:
     def _arrived(self, actor: Actor, step: Park | HeldCall) -> None:
         if not actor.add(step):
             self._played.beside += 1
+            self._effect.everything = True
         self._still.moved()
 
     def _heard(self, trace: StatementTrace) -> None:
@@ -261,9 +288,14 @@ class Stage:
             self.late |= self._over & {int(key) for key in trace.keys if key.isdigit()}
         if trace.state_after == "I" and trace.sqlstate is None:
             self._published = True
+        if (actor := self._by_replica.get(trace.replica)) is not None:
+            actor.heard = True
+            if trace.sqlstate is not None:
+                self._effect.failed(self._footprints.held((trace.replica, trace.connection)))
         self._still.moved()
 
     def _ended(self, _: ConnectionTrace) -> None:
+        self._effect.everything = True  # its open transaction ends with it
         self._still.moved()
 
     async def look(self, order: PlannedOrder) -> None:
