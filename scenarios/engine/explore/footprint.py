@@ -25,7 +25,8 @@ WRITTEN = re.compile(
     rf"\s+{TABLE}",
     re.I,
 )
-READ = re.compile(rf"\b(?:FROM|JOIN|USING)\s+(?:ONLY\s+)?{TABLE}", re.I)
+# A name with a bracket behind it is a function, and judged as one.
+READ = re.compile(rf"\b(?:FROM|JOIN|USING)\s+(?:ONLY\s+)?{TABLE}(?![\w$\"]|\s*\()", re.I)
 LOCKING = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+UPDATE|UPDATE|KEY\s+SHARE|SHARE)\b", re.I)
 # What is not parsed: several tables in one FROM, brackets around tables, names without a space,
 # comments.
@@ -40,6 +41,8 @@ INTO = re.compile(r"(?<!\bINSERT )\bINTO\b", re.I)
 CALLED = re.compile(rf"({NAME})\s*\(", re.I)
 ADVISORY = re.compile(r"\bpg_(?:try_)?advisory_", re.I)
 ADVISORY_SESSION = re.compile(r"\bpg_(?:try_)?advisory_(?!xact_)", re.I)  # outlives a transaction
+SEQUENCE = re.compile(r"\bnextval\s*\(", re.I)
+INSERT = re.compile(r"\bINSERT\b", re.I)
 # Words before a bracket that call nothing, and functions that touch no table.
 HARMLESS = frozenset(
     re.findall(
@@ -48,7 +51,7 @@ HARMLESS = frozenset(
         coalesce conflict count distinct else exists filter from gen_random_uuid greatest
         hashtext hashtextextended having
         in into is json_agg json_build_object json_to_recordset jsonb_agg jsonb_array_elements
-        jsonb_build_object jsonb_to_recordset key least limit lower max min not now nullif numeric
+        jsonb_build_object jsonb_to_recordset key least limit lower max min nextval not now nullif numeric
         on or order over partition returning row_number select set sum then timezone to_json
         to_jsonb union unnest update upper using values varchar when where with""",
     )
@@ -68,6 +71,7 @@ class Footprint:
 
 ANY = "*"
 ADVISORY_LOCKS = "(advisory)"
+SEQUENCES = "(sequences)"  # no transaction holds their numbers back; a column's default may take one
 EVERYTHING = Footprint(everything=True)
 PROVIDER = Footprint(visible=True)
 
@@ -101,6 +105,7 @@ def footprint(
         return EVERYTHING
     reads: set[str] = set()
     writes: set[str] = set()
+    taken: set[str] = set()
     ends = visible = publishes
     for statement in sql:
         for one in filter(str.strip, statement.split(";")):
@@ -114,11 +119,12 @@ def footprint(
                 return EVERYTHING
             reads |= found.reads
             writes |= found.writes
+            taken |= found.ends
     written = schema.with_tied(frozenset(writes))
     ended = held | written if ends else frozenset()
     if ANY in ended or (publishes and not ended):
         return EVERYTHING
-    return Footprint(schema.with_tied(frozenset(reads)), written, ended, visible)
+    return Footprint(schema.with_tied(frozenset(reads)), written, ended | taken, visible)
 
 
 def of_statement(sql: str, schema: Schema) -> Footprint:
@@ -140,7 +146,11 @@ def of_statement(sql: str, schema: Schema) -> Footprint:
     if not (read - named) | written <= schema.plain:
         return EVERYTHING
     locked = read - named if LOCKING.search(sql) else set()
-    return Footprint(frozenset(read - named), frozenset(written | locked | advisory))
+    sequences = {SEQUENCES} if INSERT.search(sql) else set()
+    return Footprint(
+        frozenset((read - named) | sequences), frozenset(written | locked | advisory),
+        frozenset({SEQUENCES} if SEQUENCE.search(sql) else ()),
+    )  # fmt: skip
 
 
 def named_within(sql: str) -> set[str]:
