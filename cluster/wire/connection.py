@@ -52,7 +52,6 @@ class Connection:
         self._sides = Sides(client, server)
         self._batches: asyncio.Queue[list[protocol.Message] | None] = asyncio.Queue(QUEUE_BATCHES)
         self._holds: set[Hold] = set()
-        self._settling: set[asyncio.Task[None]] = set()
         self._unheld = asyncio.Event()  # no hold is open or being carried out
         self._unheld.set()
         self._running = asyncio.Event()  # nothing is kept from the server
@@ -75,9 +74,9 @@ class Connection:
                 await self._sides.end_requests(lambda: self.conversation.answered_all)
                 await asyncio.wait((returning,), timeout=HOLD_MAX_SECONDS)
         finally:
-            for task in (*tasks, *self._settling):
+            for task in tasks:
                 task.cancel()
-            ends = await asyncio.gather(*tasks, *self._settling, return_exceptions=True)
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
             for end in ends:
                 if isinstance(end, Exception) and not isinstance(end, (*EXPECTED, Dropped)):
                     log.error("connection %s of %s", self.number, self.port.replica, exc_info=end)
@@ -181,10 +180,10 @@ class Connection:
                     conversation.state = "T"  # open at the server, though no BEGIN was answered
                 holds += await self._gate("before-commit", flight, flight.sql)
         self._send(flight, chunk)
-        for hold in holds:
-            task = asyncio.create_task(self._settle(hold, flight))
-            self._settling.add(task)
-            task.add_done_callback(self._settling.discard)
+        if holds:
+            flight.passed = holds
+            loop = asyncio.get_running_loop()
+            flight.settling = loop.call_later(SETTLE_SECONDS, self._settled, flight)
 
     async def _run_ahead(
         self, flight: Flight, head: list[protocol.Message], statements: int
@@ -272,12 +271,13 @@ class Connection:
                 raise Dropped
         return [hold]
 
-    async def _settle(self, hold: Hold, flight: Flight) -> None:
-        """A hold has passed; that is complete when the server has answered."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await self.conversation.until_answered(flight)
-        self._end_hold(hold)
+    def _settled(self, flight: Flight) -> None:
+        """Its holds have passed; that is complete when the server has answered, or is too slow."""
+        if flight.settling is not None:
+            flight.settling.cancel()
+        holds, flight.passed = flight.passed, []
+        for hold in holds:
+            self._end_hold(hold)
 
     def _end_hold(self, hold: Hold) -> None:
         """What was decided has been carried out."""
@@ -331,6 +331,7 @@ class Connection:
                 self._trace.add(conversation.connection_trace("open", time.monotonic_ns()))
             return
         conversation.progress.set()
+        self._settled(flight)
         holds: list[Hold] = []
         if flight.withhold:
             holds = await self._gate_reply(flight)

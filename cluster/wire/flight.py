@@ -7,9 +7,12 @@ a function that is not Postgres' own counts as a write, since it may be one.
 import re
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
     from cluster.wire.gates import Hold
 
 SESSION = re.compile(
@@ -102,6 +105,8 @@ class Flight:
     sync_swallowed: bool = False  # COPY FROM: the server ignores the Sync sent with Execute
     withhold: bool = False  # its answer is buffered, because a rule may want to hold it
     answer: bytearray = field(default_factory=bytearray)
+    passed: "list[Hold]" = field(default_factory=list)  # holds that let it go, until it is answered
+    settling: "TimerHandle | None" = None  # ends them, if it never is
     reply_hold: "Hold | None" = None  # its COMMIT's hold, which goes on as one of its answer
 
     @property
@@ -139,13 +144,18 @@ class Flight:
 
 def is_step(statements: list[str]) -> bool:
     """A step does something with the service's data."""
+    return any(map(_is_step, statements))
+
+
+@lru_cache(maxsize=1024)
+def _is_step(sql: str) -> bool:
     return any(
         each.strip() and not SESSION.match(each) and not BEGIN.match(each)
-        for sql in statements
         for each in sql.split(";")
     )
 
 
+@lru_cache(maxsize=1024)
 def writes(sql: str) -> bool:
     """Whether a statement, or one of several in a Query, writes or may write, by its text."""
     return any(map(_writes, sql.split(";")))

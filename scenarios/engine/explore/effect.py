@@ -44,6 +44,11 @@ class Effect:
         effect.add(actor, footprint)
         return effect
 
+    @property
+    def frees(self) -> bool:
+        """Whether somebody's wait may have ended with it."""
+        return bool(self.ends) or self.everything
+
     def add(self, actor: int, footprint: Footprint) -> None:
         """Somebody's step was done in this move, or now waits."""
         self.actors.add(actor)

@@ -5,6 +5,7 @@ provider), the moves, and the codes that they led to. `at` is the step's own tex
 can say where it diverged: the service that is tested may have changed since.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -91,6 +92,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
         return found
 
 
+@lru_cache(maxsize=1024)
 def shown(sql: tuple[str, ...]) -> str:
     """A flight's statements in one line of bounded length, the same for every order."""
     text = KEY.sub("‹id›", "; ".join(" ".join(one.split()) for one in sql))

@@ -43,7 +43,6 @@ class Stage:
         self._actors: list[Actor] = []
         self._by_replica: dict[str, Actor] = {}
         self._still = Stillness(lab)
-        self._published = False
         self._effect = Effect()  # of the move that is being made
         self.late: set[int] = set()  # orders about which a step came when their play was over
         self._over: set[int] = set()
@@ -88,7 +87,7 @@ class Stage:
                     self._orders.pay(order, actor.webhook.copy, actor.replica)
                 )
                 actor.sending.add_done_callback(lambda _: self._still.moved())
-                await self._still.settle(self._actors, played)
+                await self._still.settle(self._actors, played, self._effect)
             await self._choose(order, crashes, choose, played)
             self._over.add(order.order_id)
         finally:
@@ -108,15 +107,14 @@ class Stage:
                 if all(actor.answered or actor.dead for actor in self._actors):
                     return
                 self._effect.everything = True  # a timer decides, or who finds a deadlock first
-                await self._still.until_at_gate(self._actors, played)
+                await self._still.until_at_gate(self._actors, played, self._effect)
                 continue
             option = options[choose(options)]
             played.add(option.move, options, last)
             last = self._actors[option.move.actor]
             crashes -= option.move.do != "step"
-            self._published = False
             await self._make(option, last, played)
-            if self._published or last.answered:
+            if self._effect.visible or self._effect.everything:
                 await self.look(order)
 
     # ---------------------------------------------------------------- what can be done
@@ -194,12 +192,13 @@ class Stage:
             await self._die_unanswered(actor)
         else:
             await self._die(actor, lasts=move.do == "die-after")
-        await self._still.settle(self._actors, played)
+        await self._still.settle(self._actors, played, self._effect)
 
     async def _die(self, actor: Actor, *, lasts: bool) -> None:
         """SIGKILL; then its last step is carried out all the same, or never."""
         wire, name = self._lab.wire, actor.replica.name
         park, call = actor.park, actor.call
+        actor.footprint = self._footprint(actor)
         beside, actor.queue = actor.queue, []
         actor.park, actor.call, actor.dead = None, None, True
         actor.zombies = set(wire.open(name))
@@ -209,7 +208,6 @@ class Stage:
         self._decide(park or call, passes=lasts)
         for step in beside:
             self._decide(step, passes=False)
-        self._published = True
 
     def _decide(self, step: Park | HeldCall | None, *, passes: bool) -> None:
         if isinstance(step, HeldCall):
@@ -286,13 +284,13 @@ class Stage:
             self._background.add(shown(trace.sql))
         if trace.replica in self._lab.targets and is_step(list(trace.sql)):
             self.late |= self._over & {int(key) for key in trace.keys if key.isdigit()}
-        if trace.state_after == "I" and trace.sqlstate is None:
-            self._published = True
-        if (actor := self._by_replica.get(trace.replica)) is not None:
+        actor = self._by_replica.get(trace.replica)
+        if actor is not None:
             actor.heard = True
             if trace.sqlstate is not None:
                 self._effect.failed(self._footprints.held((trace.replica, trace.connection)))
-        self._still.moved()
+        # Whoever has not answered yet goes on to its next gate, or to its answer.
+        self._still.moved(arrives=actor is None or actor.dead or actor.answered)
 
     def _ended(self, _: ConnectionTrace) -> None:
         self._effect.everything = True  # its open transaction ends with it

@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 
 from results.errors import HarnessError
 from scenarios.engine.explore.actor import Actor
+from scenarios.engine.explore.effect import Effect
 from scenarios.engine.explore.laboratory import Laboratory
 from scenarios.engine.explore.played import Played
 from scenarios.engine.explore.process_state import asleep
 
-LOOK_SECONDS = 0.002
+LOOK_SECONDS = 0.001  # then twice that, and so on: who waits for a lock waits for long
+LOOK_MAX_SECONDS = 0.016
 ENDING_SECONDS = 0.0003
 SILENT_SECONDS = 1.0
 STUCK_SECONDS = 20.0
@@ -32,28 +34,41 @@ class Stillness:
 
     def __init__(self, lab: Laboratory) -> None:
         self._lab = lab
-        self._moved = asyncio.Event()
+        self._movements = 0
+        self._waiting: asyncio.Future[None] | None = None
 
-    def moved(self) -> None:
-        """Something happened: a park, an answer, an end."""
-        self._moved.set()
+    def moved(self, *, arrives: bool = True) -> None:
+        """Something happened: a park, an answer, an end; or (`arrives` is False) it goes on."""
+        self._movements += 1
+        if arrives and self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
-    async def settle(self, actors: Sequence[Actor], played: Played) -> None:
-        """Until everybody is at a gate, done, dead with nothing left, or proved to be waiting."""
+    async def settle(self, actors: Sequence[Actor], played: Played, effect: Effect) -> None:
+        """Until everybody is at a gate, done, dead with nothing left, or proved to be waiting.
+
+        Who waited before the move waits still if it has freed nothing: that needs no new proof.
+        """
         waited = [actor for actor in actors if actor.blocked]
         for actor in actors:
             actor.blocked = actor.silent = False
         quiet_since = time.monotonic()
+        look_seconds = LOOK_SECONDS if effect.writes or effect.everything else LOOK_MAX_SECONDS
         while restless := [actor for actor in actors if not self._rests(actor)]:
-            self._moved.clear()
+            before = self._movements
             # Who waited before is likely to wait still: Postgres is asked at once.
             likely = all(actor in waited for actor in restless)
-            if likely and await self._all_blocked(restless, actors):
+            if likely and not effect.frees and not any(actor.heard for actor in restless):
+                for actor in restless:
+                    actor.blocked = True
                 return
-            if await self._moves(ENDING_SECONDS if self._ending(restless) else LOOK_SECONDS):
+            if likely and await self._all_blocked(restless, actors, before):
+                return
+            seconds = ENDING_SECONDS if self._ending(restless) else look_seconds
+            if await self._moves(seconds, before):
                 quiet_since = time.monotonic()
                 continue
-            if not likely and await self._all_blocked(restless, actors):
+            look_seconds = min(2 * look_seconds, LOOK_MAX_SECONDS)
+            if not likely and await self._all_blocked(restless, actors, before):
                 return
             if time.monotonic() - quiet_since > SILENT_SECONDS:
                 for actor in restless:
@@ -78,7 +93,9 @@ class Stillness:
             and asleep(actor.replica.pid)
         )
 
-    async def _all_blocked(self, restless: list[Actor], actors: Sequence[Actor]) -> bool:
+    async def _all_blocked(
+        self, restless: list[Actor], actors: Sequence[Actor], before: int
+    ) -> bool:
         """Whether all of them wait for locks, asked of Postgres while nothing else moved."""
         for actor in restless:
             if actor.dead:
@@ -86,7 +103,7 @@ class Stillness:
             actor.blocked = not (actor.dead and not actor.zombies) and await self._blocked(
                 actor, actors
             )
-        return not self._moved.is_set() and all(
+        return self._movements == before and all(
             actor.blocked or self._rests(actor) for actor in restless
         )
 
@@ -99,24 +116,29 @@ class Stillness:
         ]
         return bool(await self._lab.observer.fetchval(BLOCKED, mine, everybody))
 
-    async def _moves(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._moved.wait()
-        except TimeoutError:
-            return False
-        return True
+    async def _moves(self, seconds: float, before: int) -> bool:
+        """Wait for so long, or until something arrives; whether anything has moved since."""
+        if self._movements == before:
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.create_future()
+            timer = loop.call_later(seconds, _end, self._waiting)
+            try:
+                await self._waiting
+            finally:
+                timer.cancel()
+        return self._movements != before
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that is bound to happen."""
         deadline = time.monotonic() + STUCK_SECONDS
         while not condition():
-            self._moved.clear()
-            await self._moves(LOOK_SECONDS)
+            await self._moves(LOOK_SECONDS, self._movements)
             if time.monotonic() > deadline:
                 raise HarnessError(STUCK)
 
-    async def until_at_gate(self, actors: Sequence[Actor], played: Played) -> None:
+    async def until_at_gate(
+        self, actors: Sequence[Actor], played: Played, effect: Effect
+    ) -> None:
         """Nobody is at a gate: wait for a deadlock's end, a timer, or the sender's patience."""
         deadline = time.monotonic() + STUCK_SECONDS
         while not any(actor.at_gate for actor in actors):
@@ -124,6 +146,10 @@ class Stillness:
                 return
             if time.monotonic() > deadline:
                 raise HarnessError(STUCK)
-            self._moved.clear()
-            await self._moves(LOOK_SECONDS)
-        await self.settle(actors, played)
+            await self._moves(LOOK_SECONDS, self._movements)
+        await self.settle(actors, played, effect)
+
+
+def _end(waiting: "asyncio.Future[None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)
