@@ -23,6 +23,7 @@ class Actor:
     queue: list[Park | HeldCall] = field(default_factory=list)  # steps that came beside that one
     footprint: Footprint = Footprint()  # of the step that it took last
     heard: bool = False  # Postgres has answered it since the last move
+    rests: bool = False  # it was seen asleep after its answer, and not heard of since
     moved: bool = False  # it has taken a step, or died before its first
     dead: bool = False
     blocked: bool = False  # proved by Postgres: it waits for somebody's lock

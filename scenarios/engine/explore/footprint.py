@@ -71,7 +71,7 @@ class Footprint:
 
 ANY = "*"
 ADVISORY_LOCKS = "(advisory)"
-SEQUENCES = "(sequences)"  # no transaction holds their numbers back; a column's default may take one
+SEQUENCES = "(sequences)"  # taken at once, outside transactions; a default may take one, too
 EVERYTHING = Footprint(everything=True)
 PROVIDER = Footprint(visible=True)
 
@@ -128,7 +128,7 @@ def footprint(
 
 
 def of_statement(sql: str, schema: Schema) -> Footprint:
-    """What one statement reads, writes or locks; a view, a trigger, a strange name may be anything."""
+    """What a statement reads, writes or locks; a view, a trigger, a strange name may be anything."""
     word = sql.split(None, 1)[0].upper()
     if word not in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"):
         return EVERYTHING

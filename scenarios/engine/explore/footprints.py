@@ -115,6 +115,10 @@ class Footprints:
         self._held[session] = held | ({ANY} if found.everything else found.writes)
         return found
 
+    def held_by(self, replica: str) -> frozenset[str]:
+        """What the transactions of a replica have written or locked, those that are over too."""
+        return frozenset().union(*(held for (one, _), held in self._held.items() if one == replica))
+
     def held(self, session: tuple[str, int]) -> frozenset[str]:
         """What a session's transaction has written or locked: freed at once when it fails."""
         return self._held.get(session, frozenset())

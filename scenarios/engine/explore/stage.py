@@ -19,7 +19,7 @@ from results.records import ConnectionTrace, StatementTrace
 from results.run_folder import append_line
 from scenarios.engine.explore.actor import Actor
 from scenarios.engine.explore.effect import Effect
-from scenarios.engine.explore.footprint import EVERYTHING, PROVIDER, Footprint
+from scenarios.engine.explore.footprint import ANY, EVERYTHING, PROVIDER, Footprint
 from scenarios.engine.explore.footprints import Footprints
 from scenarios.engine.explore.laboratory import Laboratory
 from scenarios.engine.explore.moves import CALL, Do, Move, shown
@@ -192,7 +192,20 @@ class Stage:
             await self._die_unanswered(actor)
         else:
             await self._die(actor, lasts=move.do == "die-after")
-        await self._still.settle(self._actors, played, self._effect)
+        await self._still.settle(self._actors, played, self._effect, may_wait=self._may_wait(actor))
+
+    def _may_wait(self, actor: Actor) -> bool:
+        """Whether its step wants what another one's open transaction holds, or may do so."""
+        if actor.dead or actor.footprint.everything:
+            return True
+        return any(
+            one.dead
+            or not self._footprints.held_by(one.replica.name).isdisjoint(
+                actor.footprint.writes | {ANY}
+            )
+            for one in self._actors
+            if one is not actor and self._lab.wire.busy(one.replica.name)
+        )
 
     async def _die(self, actor: Actor, *, lasts: bool) -> None:
         """SIGKILL; then its last step is carried out all the same, or never."""
@@ -274,6 +287,7 @@ class Stage:
         self._arrived(actor, call)
 
     def _arrived(self, actor: Actor, step: Park | HeldCall) -> None:
+        actor.rests = False
         if not actor.add(step):
             self._played.beside += 1
             self._effect.everything = True
@@ -286,7 +300,7 @@ class Stage:
             self.late |= self._over & {int(key) for key in trace.keys if key.isdigit()}
         actor = self._by_replica.get(trace.replica)
         if actor is not None:
-            actor.heard = True
+            actor.heard, actor.rests = True, False
             if trace.sqlstate is not None:
                 self._effect.failed(self._footprints.held((trace.replica, trace.connection)))
         # Whoever has not answered yet goes on to its next gate, or to its answer.

@@ -43,32 +43,31 @@ class Stillness:
         if arrives and self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
-    async def settle(self, actors: Sequence[Actor], played: Played, effect: Effect) -> None:
+    async def settle(
+        self, actors: Sequence[Actor], played: Played, effect: Effect, *, may_wait: bool = False
+    ) -> None:
         """Until everybody is at a gate, done, dead with nothing left, or proved to be waiting.
 
         Who waited before the move waits still if it has freed nothing: that needs no new proof.
+        `may_wait`: the step wants what another holds, so Postgres is asked soon whether it waits.
         """
         waited = [actor for actor in actors if actor.blocked]
         for actor in actors:
             actor.blocked = actor.silent = False
         quiet_since = time.monotonic()
-        look_seconds = LOOK_SECONDS if effect.writes or effect.everything else LOOK_MAX_SECONDS
+        look_seconds = LOOK_SECONDS if may_wait or (waited and effect.frees) else LOOK_MAX_SECONDS
         while restless := [actor for actor in actors if not self._rests(actor)]:
             before = self._movements
-            # Who waited before is likely to wait still: Postgres is asked at once.
-            likely = all(actor in waited for actor in restless)
-            if likely and not effect.frees and not any(actor.heard for actor in restless):
+            if not effect.frees and all(one in waited and not one.heard for one in restless):
                 for actor in restless:
                     actor.blocked = True
-                return
-            if likely and await self._all_blocked(restless, actors, before):
                 return
             seconds = ENDING_SECONDS if self._ending(restless) else look_seconds
             if await self._moves(seconds, before):
                 quiet_since = time.monotonic()
                 continue
             look_seconds = min(2 * look_seconds, LOOK_MAX_SECONDS)
-            if not likely and await self._all_blocked(restless, actors, before):
+            if await self._all_blocked(restless, actors, before):
                 return
             if time.monotonic() - quiet_since > SILENT_SECONDS:
                 for actor in restless:
@@ -85,13 +84,14 @@ class Stillness:
     def _rests(self, actor: Actor) -> bool:
         if actor.dead:
             return not actor.zombies
-        if actor.at_gate or actor.sending is None:
+        if actor.at_gate or actor.sending is None or actor.rests:
             return True
-        return (
+        actor.rests = (
             actor.answered
             and not self._lab.wire.busy(actor.replica.name)
             and asleep(actor.replica.pid)
         )
+        return actor.rests
 
     async def _all_blocked(
         self, restless: list[Actor], actors: Sequence[Actor], before: int
@@ -136,9 +136,7 @@ class Stillness:
             if time.monotonic() > deadline:
                 raise HarnessError(STUCK)
 
-    async def until_at_gate(
-        self, actors: Sequence[Actor], played: Played, effect: Effect
-    ) -> None:
+    async def until_at_gate(self, actors: Sequence[Actor], played: Played, effect: Effect) -> None:
         """Nobody is at a gate: wait for a deadlock's end, a timer, or the sender's patience."""
         deadline = time.monotonic() + STUCK_SECONDS
         while not any(actor.at_gate for actor in actors):
