@@ -7,7 +7,7 @@ from cluster.place import Replica
 from cluster.wire.rules import Park
 from cluster.witness.gated import HeldCall
 from loadtests.traffic import Webhook
-from scenarios.engine.explore.footprint import Footprint
+from scenarios.engine.explore.footprint import EVERYTHING, Footprint
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +21,7 @@ class Actor:
     park: Park | None = None  # a step that waits before Postgres
     call: HeldCall | None = None  # or one that waits before the provider
     queue: list[Park | HeldCall] = field(default_factory=list)  # steps that came beside that one
-    footprint: Footprint = Footprint()  # of the step that it took last
+    footprint: Footprint = EVERYTHING  # of the step that it took last
     heard: bool = False  # Postgres has answered it since the last move
     rests: bool = False  # it was seen asleep after its answer, and not heard of since
     moved: bool = False  # it has taken a step, or died before its first

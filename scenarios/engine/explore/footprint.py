@@ -51,8 +51,8 @@ HARMLESS = frozenset(
         coalesce conflict count distinct else exists filter from gen_random_uuid greatest
         hashtext hashtextextended having
         in into is json_agg json_build_object json_to_recordset jsonb_agg jsonb_array_elements
-        jsonb_build_object jsonb_to_recordset key least limit lower max min nextval not now nullif numeric
-        on or order over partition returning row_number select set sum then timezone to_json
+        jsonb_build_object jsonb_to_recordset key least limit lower max min nextval not now
+        nullif numeric on or order over partition returning row_number select set sum then timezone to_json
         to_jsonb union unnest update upper using values varchar when where with""",
     )
 )
@@ -128,7 +128,7 @@ def footprint(
 
 
 def of_statement(sql: str, schema: Schema) -> Footprint:
-    """What a statement reads, writes or locks; a view, a trigger, a strange name may be anything."""
+    """What a statement touches; a view, a trigger, a strange name may be anything."""
     word = sql.split(None, 1)[0].upper()
     if word not in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"):
         return EVERYTHING
