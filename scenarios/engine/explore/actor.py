@@ -22,6 +22,7 @@ class Actor:
     call: HeldCall | None = None  # or one that waits before the provider
     queue: list[Park | HeldCall] = field(default_factory=list)  # steps that came beside that one
     footprint: Footprint = EVERYTHING  # of the step that it took last
+    backend_pid: int = 0  # where that was sent; 0: nowhere
     heard: bool = False  # Postgres has answered it since the last move
     rests: bool = False  # it was seen asleep after its answer, and not heard of since
     moved: bool = False  # it has taken a step, or died before its first
@@ -34,6 +35,11 @@ class Actor:
     def answered(self) -> bool:
         """The sender has its answer, or an error in its place."""
         return self.sending is not None and self.sending.done()
+
+    @property
+    def under_way(self) -> bool:
+        """It was sent, and neither it nor its sender has come to an end."""
+        return self.sending is not None and not self.dead
 
     @property
     def at_gate(self) -> bool:

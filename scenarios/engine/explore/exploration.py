@@ -43,7 +43,7 @@ async def staged(
     plan: RunPlan, folder: RunFolder, wheres: Sequence[Where], watch: Watch
 ) -> AsyncIterator[tuple[Laboratory, Orders, Stage]]:
     """Everything that is needed to play schedules of these kinds."""
-    replicas = max(one.deliveries for one in wheres)
+    replicas = max(1 if one.one_process else one.deliveries for one in wheres)
     spares = SPARES if any(one.crashes for one in wheres) else 0
     async with (
         laboratory(plan, folder, watch, replicas=replicas + spares) as lab,

@@ -52,8 +52,8 @@ HARMLESS = frozenset(
         hashtext hashtextextended having
         in into is json_agg json_build_object json_to_recordset jsonb_agg jsonb_array_elements
         jsonb_build_object jsonb_to_recordset key least limit lower max min nextval not now
-        nullif numeric on or order over partition returning row_number select set sum then timezone to_json
-        to_jsonb union unnest update upper using values varchar when where with""",
+        nullif numeric on or order over partition returning row_number select set sum then
+        timezone to_json to_jsonb union unnest update upper using values varchar when where with""",
     )
 )
 

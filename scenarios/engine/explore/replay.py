@@ -107,7 +107,10 @@ async def replay(
             one = Played(await anext(some))
             played.append(one)
             try:
-                await stage.play(one, schedule.where.crashes, script.choose, unanswered=True)
+                await stage.play(
+                    one, schedule.where.crashes, script.choose, unanswered=True,
+                    one_process=schedule.where.one_process,
+                )  # fmt: skip
             except DivergedError as error:
                 diverged[turn] = f"play {turn + 1}: {error}"
         await some.aclose()
@@ -132,7 +135,7 @@ async def replay(
 
 def unproved(one: Played, *, settled: bool) -> str:
     """Why a play without a code would still not show that the service is right; "" if it would."""
-    silent = len(one.order.webhooks) - len({move.actor for move in one.moves})
+    silent = len(one.order.webhooks) - len({move.actor for move in one.moves if move.do != "start"})
     if silent:
         return f"{silent} of its deliveries had no step that came through the wire."
     if one.unresolved:

@@ -24,6 +24,7 @@ LOOK_MAX_SECONDS = 0.016
 ENDING_SECONDS = 0.0003
 SILENT_SECONDS = 1.0
 STUCK_SECONDS = 20.0
+QUIET_LOOKS = 5  # in a row, before somebody is taken to wait within its process
 BLOCKED = "SELECT bool_or(pg_isolation_test_session_is_blocked(pid, $2)) FROM unnest($1::int[]) pid"
 LIVING = "SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity WHERE pid = ANY($1::int[])"
 STUCK = "A schedule stopped moving. Look into the logs of the run."
@@ -36,6 +37,7 @@ class Stillness:
         self._lab = lab
         self._movements = 0
         self._waiting: asyncio.Future[None] | None = None
+        self.together = False  # all deliveries are in one process
 
     def moved(self, *, arrives: bool = True) -> None:
         """Something happened: a park, an answer, an end; or (`arrives` is False) it goes on."""
@@ -51,6 +53,9 @@ class Stillness:
         Who waited before the move waits still if it has freed nothing: that needs no new proof.
         `may_wait`: the step wants what another holds, so Postgres is asked soon whether it waits.
         """
+        if self.together:
+            await self._settle_together(actors, played)
+            return
         waited = [actor for actor in actors if actor.blocked]
         for actor in actors:
             actor.blocked = actor.silent = False
@@ -75,6 +80,46 @@ class Stillness:
                         actor.silent = True
                         played.silent += 1
                 return
+
+    async def _settle_together(self, actors: Sequence[Actor], played: Played) -> None:
+        """Until their process sleeps, and Postgres owes it nothing that is not proved to wait.
+
+        Who then is at no gate, not answered and does not wait for a lock waits within the process,
+        for what another one has: that is inferred, and counted as silent.
+        """
+        quiet, quiet_since = 0, time.monotonic()
+        while not all(one.at_gate or one.sending is None for one in actors):
+            before = self._movements
+            moved = await self._moves(ENDING_SECONDS if quiet else LOOK_SECONDS, before)
+            still = not moved and await self._all_still(actors) and self._movements == before
+            quiet = quiet + 1 if still else 0
+            within = [one for one in actors if one.under_way and not (
+                one.at_gate or one.answered or one.blocked)]  # fmt: skip
+            if moved:
+                quiet_since = time.monotonic()
+            if quiet >= (QUIET_LOOKS if within else 1) or (
+                time.monotonic() - quiet_since > SILENT_SECONDS
+            ):
+                played.silent += sum(not one.silent for one in within)
+                for one in actors:
+                    one.silent = one in within
+                return
+
+    async def _all_still(self, actors: Sequence[Actor]) -> bool:
+        replicas = {one.replica.name: one.replica for one in actors if one.under_way}
+        if not all(asleep(one.pid) for one in replicas.values()):
+            return False
+        owed = {pid for name in replicas for pid in self._lab.wire.backends(name)}
+        for actor in actors:
+            mine = owed & {actor.backend_pid}
+            if actor.dead and actor.zombies:
+                mine = set(await self._lab.observer.fetchval(LIVING, list(actor.zombies)))
+                actor.zombies = mine
+            actor.blocked = bool(mine) and await self._blocked(actor, actors)
+            if mine and not actor.blocked:
+                return False
+            owed -= mine
+        return not owed
 
     @staticmethod
     def _ending(restless: list[Actor]) -> bool:
@@ -109,6 +154,8 @@ class Stillness:
 
     async def _blocked(self, actor: Actor, actors: Sequence[Actor]) -> bool:
         mine = list(actor.zombies) or list(self._lab.wire.backends(actor.replica.name))
+        if self.together and not actor.dead:
+            mine = [actor.backend_pid]
         if not mine:
             return False
         everybody = [

@@ -58,6 +58,8 @@ class Node:
     def preempts(self, index: int) -> bool:
         """Whether an option makes somebody wait who could go on."""
         actor = self.options[index].move.actor
+        if self.options[index].move.do == "start":
+            return False
         return actor != self.running and any(
             one.move.actor == self.running and one.move.do == "step" for one in self.options
         )
@@ -115,7 +117,7 @@ class Tree:
         return False
 
     def _node(self, options: Sequence[Option], before: Node | None) -> Node:
-        every = not self._reduced or any(one.move.do != "step" for one in options)
+        every = not self._reduced or any(one.move.dies for one in options)
         if before is None:
             return Node([*options], (), None, 0, every)
         asleep: tuple[Option, ...] = ()
@@ -124,7 +126,9 @@ class Tree:
             seen = [*before.asleep, *(before.options[index] for index in before.done)]
             asleep = tuple(one for one in seen if independent(one.effect, taken))
         preempted = before.preempted + before.preempts(before.chosen)
-        return Node([*options], asleep, before.option.move.actor, preempted, every)
+        move = before.option.move
+        running = move.actor if move.do != "start" else before.running
+        return Node([*options], asleep, running, preempted, every)
 
     def _next(self, node: Node) -> int:
         """The first option of a node that is wanted, has not been taken and sleeps not."""

@@ -59,8 +59,9 @@ async def walk_all(
     """Play all of them; with all orders first, and reduced if those are too many."""
     many = where.deliveries > 2 or where.crashes > 0
     reduced = bounds.reduced if bounds.reduced is not None else many
-    walk = Walk(where=where, reduced=reduced and bounds.preemptions is None, bounds=bounds)
-    undecided = bounds.reduced is None and not walk.reduced and bounds.preemptions is None
+    all_matter = bounds.preemptions is not None or where.one_process  # what they share, may
+    walk = Walk(where=where, reduced=reduced and not all_matter, bounds=bounds)
+    undecided = bounds.reduced is None and not walk.reduced and not all_matter
     most = min(bounds.schedules, FULL_MAX) if undecided else bounds.schedules
     await _walk(walk, most, stage, lab, sending, watch)
     if undecided and not walk.exhausted and most < bounds.schedules:
@@ -86,6 +87,7 @@ async def _walk(
                 tree.choose,
                 symmetric=walk.reduced,
                 unanswered=walk.bounds.unanswered,
+                one_process=walk.where.one_process,
             )
         except AsleepError:
             await stage.look(order)  # it went on unheld; others are looked at next
