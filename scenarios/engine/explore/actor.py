@@ -42,6 +42,11 @@ class Actor:
         return self.sending is not None and not self.dead
 
     @property
+    def waits_within(self) -> bool:
+        """It waits, and neither at a gate nor for a lock."""
+        return self.under_way and not (self.at_gate or self.answered or self.blocked)
+
+    @property
     def at_gate(self) -> bool:
         """A step of it can be taken."""
         return self.park is not None or self.call is not None

@@ -41,6 +41,7 @@ class Hearing:
         self.listening = False
         self._background: set[str] = set()
         self._in_delivery: dict[Session, set[int]] = {}  # whose steps an open transaction has
+        self._users: dict[Session, set[int]] = {}  # whose steps a session has had in this play
         lab.ears.on_park = self._parked
         lab.ears.on_call = self._called
         lab.ears.on_statement = self._heard
@@ -49,6 +50,7 @@ class Hearing:
     def begin(self, actors: Sequence[Actor], played: Played) -> None:
         """Another play begins."""
         self.actors, self.played, self.running, self.effect = actors, played, None, Effect()
+        self._users = {}
 
     def end(self) -> None:
         """It is over: what comes now is nobody's."""
@@ -70,6 +72,7 @@ class Hearing:
         actor = self._whose(actors, flight, session)
         sharing = self._in_delivery.setdefault(session, set())
         sharing.add(actor.index)
+        self._users.setdefault(session, set()).add(actor.index)
         if len(sharing) > 1 and self.played is not None:
             self.played.unsure += 1  # in one transaction, where each BEGIN would be a step, too
         self._arrived(actor, park)
@@ -129,8 +132,9 @@ class Hearing:
             return (named if len(named) == 1 else could)[0]
         assert self.played is not None
         self.played.unsure += 1
-        sharing = self._in_delivery.get(session, set()) if session is not None else set()
-        if len(sharing) == 1 and (own := [one for one in could if one.index in sharing]):
+        users = self._users.get(session, set()) if session is not None else set()
+        own = [one for one in could if one.index in users]
+        if len(own) == 1:
             return own[0]
         waited = [one for one in could if one is not self.running]
         return (waited or could or [*actors])[0]

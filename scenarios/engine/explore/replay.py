@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from results.checker import find_anomalies
 from results.errors import OnceproofError
 from results.run_folder import RunFolder
-from scenarios.engine.explore.ending import let_everything_end
+from scenarios.engine.explore.ending import AT_ONCE, let_everything_end
 from scenarios.engine.explore.exploration import staged
 from scenarios.engine.explore.explored import codes_of, number
 from scenarios.engine.explore.moves import Move, Schedule
@@ -114,7 +114,8 @@ async def replay(
             except DivergedError as error:
                 diverged[turn] = f"play {turn + 1}: {error}"
         await some.aclose()
-        settled = await let_everything_end(lab, sending, played, watch)
+        at_once = 1 if schedule.where.one_process else AT_ONCE
+        settled = await let_everything_end(lab, sending, played, watch, at_once=at_once)
         await lab.ledger.snapshot("final")
     codes = codes_of(find_anomalies(folder.load())[0])
     if mended:

@@ -24,7 +24,7 @@ LOOK_MAX_SECONDS = 0.016
 ENDING_SECONDS = 0.0003
 SILENT_SECONDS = 1.0
 STUCK_SECONDS = 20.0
-QUIET_LOOKS = 5  # in a row, before somebody is taken to wait within its process
+WITHIN_SECONDS = 0.02  # all asleep for so long: somebody waits within their process
 BLOCKED = "SELECT bool_or(pg_isolation_test_session_is_blocked(pid, $2)) FROM unnest($1::int[]) pid"
 LIVING = "SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity WHERE pid = ANY($1::int[])"
 STUCK = "A schedule stopped moving. Look into the logs of the run."
@@ -87,18 +87,18 @@ class Stillness:
         Who then is at no gate, not answered and does not wait for a lock waits within the process,
         for what another one has: that is inferred, and counted as silent.
         """
-        quiet, quiet_since = 0, time.monotonic()
+        moved_at = since = time.monotonic()
         while not all(one.at_gate or one.sending is None for one in actors):
             before = self._movements
-            moved = await self._moves(ENDING_SECONDS if quiet else LOOK_SECONDS, before)
-            still = not moved and await self._all_still(actors) and self._movements == before
-            quiet = quiet + 1 if still else 0
-            within = [one for one in actors if one.under_way and not (
-                one.at_gate or one.answered or one.blocked)]  # fmt: skip
-            if moved:
-                quiet_since = time.monotonic()
-            if quiet >= (QUIET_LOOKS if within else 1) or (
-                time.monotonic() - quiet_since > SILENT_SECONDS
+            if await self._moves(LOOK_SECONDS, before):
+                moved_at = since = time.monotonic()
+                continue
+            still = await self._all_still(actors) and self._movements == before
+            within = [one for one in actors if one.waits_within]
+            now = time.monotonic()
+            since = since if still else now
+            if (still and (not within or now - since > WITHIN_SECONDS)) or (
+                now - moved_at > SILENT_SECONDS
             ):
                 played.silent += sum(not one.silent for one in within)
                 for one in actors:
