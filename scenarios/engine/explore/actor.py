@@ -22,6 +22,7 @@ class Actor:
     call: HeldCall | None = None  # or one that waits before the provider
     queue: list[Park | HeldCall] = field(default_factory=list)  # steps that came beside that one
     footprint: Footprint = EVERYTHING  # of the step that it took last
+    slices: int = 0  # how often its process had run when it was delivered
     backend_pid: int = 0  # where that was sent; 0: nowhere
     heard: bool = False  # Postgres has answered it since the last move
     rests: bool = False  # it was seen asleep after its answer, and not heard of since

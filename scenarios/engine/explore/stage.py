@@ -25,6 +25,7 @@ from scenarios.engine.explore.laboratory import Laboratory
 from scenarios.engine.explore.moves import CALL, START, Do, Move, shown
 from scenarios.engine.explore.orders import Orders
 from scenarios.engine.explore.played import Played
+from scenarios.engine.explore.process_state import slices
 from scenarios.engine.explore.stillness import STUCK_SECONDS, Stillness
 from scenarios.engine.explore.tree import Option
 
@@ -97,6 +98,7 @@ class Stage:
             (actor.replica,) = await self._lab.ready(1, timeout_seconds=READY_SECONDS)
         self._lab.wire.hold_steps(actor.replica.name)
         self._lab.witness.held.add(actor.replica.name)
+        actor.slices = slices(actor.replica.pid)
         actor.sending = asyncio.create_task(
             self._orders.pay(self._played.order, actor.webhook.copy, actor.replica)
         )

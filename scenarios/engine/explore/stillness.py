@@ -17,14 +17,16 @@ from scenarios.engine.explore.actor import Actor
 from scenarios.engine.explore.effect import Effect
 from scenarios.engine.explore.laboratory import Laboratory
 from scenarios.engine.explore.played import Played
-from scenarios.engine.explore.process_state import asleep
+from scenarios.engine.explore.process_state import asleep, slices
 
 LOOK_SECONDS = 0.001  # then twice that, and so on: who waits for a lock waits for long
 LOOK_MAX_SECONDS = 0.016
 ENDING_SECONDS = 0.0003
 SILENT_SECONDS = 1.0
 STUCK_SECONDS = 20.0
-WITHIN_SECONDS = 0.02  # all asleep for so long: somebody waits within their process
+# All asleep for so long, at every look: somebody waits within their process.
+WITHIN_SECONDS = 0.02
+WITHIN_LOOKS = 10
 BLOCKED = "SELECT bool_or(pg_isolation_test_session_is_blocked(pid, $2)) FROM unnest($1::int[]) pid"
 LIVING = "SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity WHERE pid = ANY($1::int[])"
 STUCK = "A schedule stopped moving. Look into the logs of the run."
@@ -88,18 +90,20 @@ class Stillness:
         for what another one has: that is inferred, and counted as silent.
         """
         moved_at = since = time.monotonic()
+        looks = 0
         while not all(one.at_gate or one.sending is None for one in actors):
             before = self._movements
             if await self._moves(LOOK_SECONDS, before):
                 moved_at = since = time.monotonic()
+                looks = 0
                 continue
             still = await self._all_still(actors) and self._movements == before
             within = [one for one in actors if one.waits_within]
             now = time.monotonic()
-            since = since if still else now
-            if (still and (not within or now - since > WITHIN_SECONDS)) or (
-                now - moved_at > SILENT_SECONDS
-            ):
+            since, looks = (since, looks + 1) if still else (now, 0)
+            taken = all(slices(one.replica.pid) != one.slices for one in within)
+            long = taken and looks >= WITHIN_LOOKS and now - since > WITHIN_SECONDS
+            if (still and (not within or long)) or now - moved_at > SILENT_SECONDS:
                 played.silent += sum(not one.silent for one in within)
                 for one in actors:
                     one.silent = one in within
