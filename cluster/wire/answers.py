@@ -57,6 +57,7 @@ class Answers:
                 if self._conversation.read_answer(kind, payload):
                     flight = self._ready(chr(payload[0]), at_ns)
                     if flight is not None:
+                        self._holds.settled(flight)
                         self._finish(flight)
         except Exception as error:  # noqa: BLE001 - `run` raises it, and so ends the connection
             self._wait(error)
@@ -128,6 +129,7 @@ class Answers:
         if flight is None:
             return
         self._conversation.progress.set()
+        self._holds.settled(flight)
         holds: list[Hold] = []
         if flight.withhold:
             holds = await self._holds.gate_reply(flight)
