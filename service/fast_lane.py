@@ -167,7 +167,10 @@ class Connection(asyncio.Protocol):
             self._begin(self._head, body)
         self._read_or_not()
         if self._odd and not self._turns and not self._transport.is_closing():
-            self._hand_over()
+            if self._lane.draining:  # so is aiohttp
+                self._transport.close()
+            else:
+                self._hand_over()
 
     @property
     def _may_take(self) -> bool:

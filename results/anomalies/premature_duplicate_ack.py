@@ -8,8 +8,8 @@ that waits in an inbox, where the service declares one, is durable enough; when 
 inbox, both must be there.
 
 The wire sees what falls between two snapshots: an `ok` that the sender had before the first COMMIT
-for its order, alone or in a batch, was even forwarded to Postgres cannot have rested on it. Where another shop uses the
-order's id nobody knows which COMMIT was the first.
+for its order, alone or in a batch, was even forwarded to Postgres cannot have rested on it. Where
+another shop uses the order's id nobody knows which COMMIT was the first.
 """
 
 from collections.abc import Iterator
