@@ -19,6 +19,7 @@ START: Final = b"POST /webhooks/orders/paid HTTP/1.1\r\n"
 END: Final = b"\r\n\r\n"
 HEAD_LIMIT_BYTES: Final = 8190  # of all lines; aiohttp's limit is as much for each of them
 HEADERS_MAX: Final = 100
+LENGTH_DIGITS_MAX: Final = len(str(BODY_LIMIT_BYTES))
 
 _NOT_PLAIN = frozenset(
     (b"transfer-encoding", b"expect", b"upgrade", b"sec-websocket-key1", b"trailer", b"te")
@@ -74,6 +75,7 @@ def read_head(head: bytes) -> Head | None:
         or b"host" not in found
         or found.get(b"connection", b"keep-alive").lower() != b"keep-alive"
         or not length.isdigit()
+        or len(length) > LENGTH_DIGITS_MAX
         or not 0 < int(length) <= BODY_LIMIT_BYTES
     ):
         return None

@@ -175,6 +175,7 @@ async def _send_broken_http(running: Running) -> None:
         b"GET\r\n\r\n",
         (good + "Content-Length: -1\r\n\r\n").encode(),
         (good + "Content-Length: x\r\n\r\n").encode(),
+        (good + f"Content-Length: {'0' * 5000}2\r\n\r\n{{}}").encode(),
         (good + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n").encode(),
         (good + "Transfer-Encoding: chunked\r\n\r\nzz\r\n").encode(),
         (good + "X: " + "y" * 20_000 + "\r\n\r\n").encode(),

@@ -298,6 +298,32 @@ async def test_a_process_that_dies_between_two_answers_has_told_the_truth(pool: 
     assert again == [DUPLICATE] * 6
 
 
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_under_a_snapshot_the_loser_alone_sees_what_was_committed(
+    service_dsn: str, isolation: str
+) -> None:
+    pool = open_pool(service_dsn, 4, "tests group", isolation)
+    holder = await asyncpg.connect(service_dsn)
+    for number, batch in ((0, [0]), (1, [1, 2])):
+        await holder.execute("BEGIN")
+        await holder.execute(
+            "INSERT INTO orders (shop, order_id, status) VALUES ($1, $2, 'paid')",
+            SHOP, ORDER_ID + number,
+        )  # fmt: skip
+        waiting = deliver(pool, [webhook(one) for one in batch])
+        async with asyncio.timeout(10):
+            while not await holder.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await holder.execute("COMMIT")
+        got = await answers(waiting)
+        if len(batch) == 1:
+            assert isinstance(got[0], asyncpg.SerializationError)
+        else:
+            assert got == [DUPLICATE, DONE]
+    await holder.close()
+    await pool.close(5)
+
+
 @pytest.mark.parametrize("sku", ["ONCE-001", None], ids=["one-sku", "many-skus"])
 async def test_batches_that_share_everything_do_not_deadlock(
     service_dsn: str, sku: str | None
