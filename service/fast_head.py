@@ -1,7 +1,7 @@
 """Which requests the fast lane may answer itself: the plain ones, told by their head.
 
 A head is plain if two servers cannot read it differently: the one hot route, letter by letter, in
-HTTP/1.1; a length in digits for a body that is there and allowed; a host; no header twice, and
+HTTP/1.1; a length in digits, and allowed; a host; no header twice, and
 none that changes how the message is framed or how the connection goes on. Everything else is not
 refused here but left to aiohttp, so that there is one place that judges the odd ones.
 
@@ -76,7 +76,7 @@ def read_head(head: bytes) -> Head | None:
         or found.get(b"connection", b"keep-alive").lower() != b"keep-alive"
         or not length.isdigit()
         or len(length) > LENGTH_DIGITS_MAX
-        or not 0 < int(length) <= BODY_LIMIT_BYTES
+        or int(length) > BODY_LIMIT_BYTES
     ):
         return None
     headers = {
