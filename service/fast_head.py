@@ -1,9 +1,9 @@
 """Which requests the fast lane may answer itself: the plain ones, told by their head.
 
 A head is plain if two servers cannot read it differently: the one hot route, letter by letter, in
-HTTP/1.1; a length in digits, and allowed; a host; no header twice, and
-none that changes how the message is framed or how the connection goes on. Everything else is not
-refused here but left to aiohttp, so that there is one place that judges the odd ones.
+HTTP/1.1; a length in digits, and allowed; a host; no header twice, and none that changes how the
+message is framed or how the connection goes on. Everything else is not refused here but left to
+aiohttp, so that there is one place that judges the odd ones.
 
 llhttp (by httptools) reads names and values, the parser that aiohttp's own is built on, with none
 of its leniencies.

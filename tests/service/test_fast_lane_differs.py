@@ -203,7 +203,7 @@ WHOLE = {
     "empty": GOOD + b"Content-Length: 0\r\n\r\n",
     "none": GOOD + b"\r\n",
     "too-big": GOOD + b"Content-Length: 1048577\r\n\r\n{}",
-    "spaces": GOOD + b"X-Shopify-Hmac-Sha256: \t x \t \r\nContent-Length: 2 \r\n\r\n{}",
+    "spaces": GOOD + b"X-Shopify-Hmac-Sha256: \t x \t \r\nContent-Length: 2\r\n\r\n{}",
     "zeros": GOOD + b"Content-Length: %b2\r\n\r\n{}" % (b"0" * 5000),
     "some-zeros": GOOD + b"Content-Length: 002\r\n\r\n{}",
     "folded": GOOD + b"X: a\r\n b\r\nContent-Length: 2\r\n\r\n{}",
