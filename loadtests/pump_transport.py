@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gevent
 import msgspec
@@ -27,6 +28,7 @@ from loadtests.transport import Post
 from results.records import Outcome
 
 END_SECONDS = shopify.TOTAL_SECONDS + 2.0
+URL_CHARACTERS = "/%?:@!$&'()*+,;=~"  # beside letters and digits: what has a meaning already
 logger = logging.getLogger("onceproof")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -151,9 +153,11 @@ def place(url: URL) -> Target:
 def beginning(url: URL) -> str:
     """The lines of a head that say where to."""
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    if not host.isascii():
+        host = host.encode("idna").decode()
     if url.port not in (None, DEFAULT_PORTS[url.scheme]):
         host += f":{url.port}"
-    return f"POST {url.request_uri} HTTP/1.1\r\nHost: {host}\r\n"
+    return f"POST {quote(url.request_uri, safe=URL_CHARACTERS)} HTTP/1.1\r\nHost: {host}\r\n"
 
 
 def head(begin: str, post: Post) -> bytes:

@@ -18,7 +18,7 @@ from cluster.wire.conversation import Conversation
 from cluster.wire.flight import Flight
 from cluster.wire.gates import Hold
 from cluster.wire.holds import Holds
-from cluster.wire.sides import BEHIND_BYTES, Sides
+from cluster.wire.sides import Sides
 from cluster.wire.trace import Trace
 
 QUEUE_READS = 4
@@ -57,12 +57,13 @@ class Answers:
                 if self._conversation.read_answer(kind, payload):
                     flight = self._ready(chr(payload[0]), at_ns)
                     if flight is not None:
+                        self._holds.settled(flight)
                         self._finish(flight)
         except Exception as error:  # noqa: BLE001 - `run` raises it, and so ends the connection
             self._wait(error)
             self.stop()
             return
-        if self._sides.to_client.transport.get_write_buffer_size() > BEHIND_BYTES:
+        if self._sides.behind("client"):
             self._wait(b"")
 
     def end(self) -> None:
@@ -128,6 +129,7 @@ class Answers:
         if flight is None:
             return
         self._conversation.progress.set()
+        self._holds.settled(flight)
         holds: list[Hold] = []
         if flight.withhold:
             holds = await self._holds.gate_reply(flight)

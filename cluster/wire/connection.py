@@ -62,7 +62,6 @@ class Connection:
         finally:
             for way in ways:
                 way.stop()
-            tasks += self._holds.settling
             for task in tasks:
                 task.cancel()
             for end in await asyncio.gather(*tasks, return_exceptions=True):

@@ -107,12 +107,6 @@ class Conversation:
             self.progress.clear()
             await self.progress.wait()
 
-    async def until_answered(self, flight: Flight) -> None:
-        """Wait for the ReadyForQuery of a flight."""
-        while flight.replied_ns is None:
-            self.progress.clear()
-            await self.progress.wait()
-
     def read_answer(self, kind: int, payload: bytes) -> bool:
         """Understand one server message; True for ReadyForQuery."""
         if kind == protocol.READY:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
     from cluster.wire.gates import Hold
     from cluster.wire.statements import Portal
 
@@ -107,6 +109,8 @@ class Flight:
     sync_swallowed: bool = False  # COPY FROM: the server ignores the Sync sent with Execute
     withhold: bool = False  # its answer is buffered, because a rule may want to hold it
     answer: bytearray = field(default_factory=bytearray)
+    passed: "list[Hold]" = field(default_factory=list)  # holds that let it go, until it is answered
+    settling: "TimerHandle | None" = None  # ends them, if it never is
     reply_hold: "Hold | None" = None  # its COMMIT's hold, which goes on as one of its answer
 
     @property

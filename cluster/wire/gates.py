@@ -147,15 +147,16 @@ class Gates:
 
     async def decision(self, hold: Hold) -> Action:
         """Wait until somebody decides; the caller says `done` once it is carried out."""
+        lease = asyncio.get_running_loop().call_later(hold.lease_seconds, _expire, hold.decided)
         try:
-            await asyncio.wait([hold.decided], timeout=hold.lease_seconds)
+            action, why = await hold.decided
         except asyncio.CancelledError:  # the server's side ended: there is nothing left to hold
             self._ended(hold, "drop", perturbed=True)
             raise
-        action, why = hold.decided.result() if hold.decided.done() else ("pass", "lease")
+        finally:
+            lease.cancel()
         if why != "controller" and hold.conversation.eof_ns is not None:
             action, why = "drop", "client-eof"
-        hold.decided.cancel()
         perturbed = why != "controller"
         self._ended(hold, why if perturbed else action, perturbed=perturbed)
         return action
@@ -212,3 +213,8 @@ class Gates:
         for hold in list(self._holds.values()):
             if not hold.decided.done():
                 hold.decided.set_result(("pass", "controller-lost"))
+
+
+def _expire(decided: "asyncio.Future[tuple[Action, str]]") -> None:
+    if not decided.done():
+        decided.set_result(("pass", "lease"))

@@ -5,7 +5,6 @@ forwarded after its sender's death.
 """
 
 import asyncio
-import contextlib
 
 from cluster.wire.conversation import Conversation
 from cluster.wire.flight import Flight
@@ -32,7 +31,6 @@ class Holds:
         self._conversation = conversation
         self._sides = sides
         self._open: set[Hold] = set()
-        self._settling: set[asyncio.Task[None]] = set()
         self._none_open = asyncio.Event()  # no hold is open or being carried out
         self._none_open.set()
         self._running = asyncio.Event()  # nothing is kept from the server
@@ -42,11 +40,6 @@ class Holds:
     def held(self) -> bool:
         """True while a flight is kept from the server."""
         return not self._running.is_set()
-
-    @property
-    def settling(self) -> tuple[asyncio.Task[None], ...]:
-        """The tasks that see a hold through after it passed."""
-        return tuple(self._settling)
 
     async def until_running(self) -> None:
         """Wait until nothing of this connection is held before the server."""
@@ -99,17 +92,19 @@ class Holds:
         return [hold]
 
     def settle(self, holds: list[Hold], flight: Flight) -> None:
-        """They have passed: they end when the server has answered the flight."""
-        for hold in holds:
-            task = asyncio.create_task(self._settle(hold, flight))
-            self._settling.add(task)
-            task.add_done_callback(self._settling.discard)
+        """They have passed: they end when the server has answered the flight, or is too slow."""
+        if holds:
+            flight.passed = holds
+            loop = asyncio.get_running_loop()
+            flight.settling = loop.call_later(SETTLE_SECONDS, self.settled, flight)
 
-    async def _settle(self, hold: Hold, flight: Flight) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await self._conversation.until_answered(flight)
-        self.end(hold)
+    def settled(self, flight: Flight) -> None:
+        """The server has answered: what let the flight pass is complete."""
+        if flight.settling is not None:
+            flight.settling.cancel()
+        holds, flight.passed = flight.passed, []
+        for hold in holds:
+            self.end(hold)
 
     def end(self, hold: Hold) -> None:
         """What was decided has been carried out."""

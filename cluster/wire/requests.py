@@ -22,7 +22,7 @@ from cluster.wire.gates import Gates, Hold
 from cluster.wire.holds import Holds
 from cluster.wire.port import Port
 from cluster.wire.rules import Point
-from cluster.wire.sides import BEHIND_BYTES, Sides
+from cluster.wire.sides import Sides
 from cluster.wire.trace import Trace
 
 QUEUE_BATCHES = 32  # of at most what one read gives, or one message, each
@@ -87,9 +87,9 @@ class Requests:
         self.stop()
         conversation = self._conversation
         conversation.eof_ns = time.monotonic_ns()
+        self._queue.put_nowait(None)
         if "client" not in self._sides.cut:
             self._trace.add(conversation.connection_trace("client-eof", conversation.eof_ns))
-        self._queue.put_nowait(None)
 
     def stop(self) -> None:
         """Take nothing any more."""
@@ -98,7 +98,7 @@ class Requests:
     def _queue_rest(self, rest: Batch | None) -> None:
         """What could not pass waits; so does the client, if the server is behind."""
         if rest is None:
-            if self._sides.to_server.transport.get_write_buffer_size() <= BEHIND_BYTES:
+            if not self._sides.behind("server"):
                 return
             rest = []
         self._free = False

@@ -194,7 +194,7 @@ class WireServer:
                     "end": end})  # fmt: skip
 
     def _send(self, frame: object) -> None:
-        if self._controller is None:
+        if self._controller is None or self._controller.is_closing():  # it has gone just now
             return
         write_frame(self._controller, frame)
         if self._controller.transport.get_write_buffer_size() > UNREAD_MAX_BYTES:

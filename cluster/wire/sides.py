@@ -33,6 +33,11 @@ class Sides:
                 with contextlib.suppress(RuntimeError):  # uvloop's word for: closed already
                     writer.transport.abort()
 
+    def behind(self, side: str) -> bool:
+        """Whether a side does not read what it is told; one that is gone is not waited for."""
+        transport = (self.to_client if side == "client" else self.to_server).transport
+        return not transport.is_closing() and transport.get_write_buffer_size() > BEHIND_BYTES
+
     def pause(self, side: str) -> None:
         """Read no more of a side for now: what it has said already waits."""
         if side not in self._paused:

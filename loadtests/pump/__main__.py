@@ -18,10 +18,11 @@ from loadtests.pump.engine import Engine
 from loadtests.pump.frames import Frames, Hello, down
 
 PR_SET_PDEATHSIG, PR_SET_TIMERSLACK = 1, 29
+M_TRIM_THRESHOLD = -1
+KEPT_BYTES = 64 << 20
 FILES_MAX = 65_536
 FILES_SPARE = 64
 HELLO_SECONDS = 30.0
-READ_BYTES = 64 << 10
 
 
 def main() -> int:
@@ -29,7 +30,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     parent = os.getppid()
-    ask_the_kernel()
+    ask_the_system()
     link = socket.socket(fileno=int(sys.argv[1]))
     try:
         hello = hear(link)
@@ -49,20 +50,22 @@ def hear(link: socket.socket) -> Hello:
     """The first frame. ConnectionError when there is none."""
     link.settimeout(HELLO_SECONDS)
     frames = Frames()
-    while data := link.recv(READ_BYTES):
-        for body in frames.feed(data):
+    while frames.read(link):
+        for body in frames.whole():
             hello = down.decode(body)
             if isinstance(hello, Hello):
                 return hello
     raise ConnectionError("no hello")
 
 
-def ask_the_kernel() -> None:
-    """To be killed with the parent, and to be woken when asked for, not 50 us later (Linux)."""
+def ask_the_system() -> None:
+    """To be killed with the parent; to be woken when asked for, not 50 us later; to keep memory
+    from one burst to the next, since every page that is given back and taken again is a fault."""
     with contextlib.suppress(OSError, AttributeError):
-        prctl = ctypes.CDLL(None).prctl
-        prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
+        library = ctypes.CDLL(None)
+        library.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        library.prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
+        library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def files() -> int:

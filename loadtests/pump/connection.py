@@ -19,7 +19,7 @@ from loadtests.pump.response import BadResponseError, Response, whole
 if TYPE_CHECKING:
     from loadtests.pump.targets import Target
 
-READ_BYTES = 64 << 10
+READ_BYTES = 16 << 10
 READS_MAX = 16  # of one connection before others have their turn
 IN_PROGRESS = (0, errno.EINPROGRESS, errno.EAGAIN)
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -41,11 +41,11 @@ class Attempt:
     __slots__ = ("attempt_id", "begun_ns", "connection", "deadline_ns", "done", "held", "left",
                  "number", "request", "response", "reusable", "status", "target")  # fmt: skip
 
-    def __init__(self, number: int, attempt_id: str, target: "Target", request: bytes) -> None:
+    def __init__(self, number: int, attempt_id: str, target: "Target") -> None:
         self.number = number
         self.attempt_id = attempt_id
         self.target = target
-        self.request: bytes = request  # what is still to be written
+        self.request = b""  # what is still to be written
         self.held = b""  # the last byte, where that is released by itself
         self.left = False  # a byte of it may have left
         self.connection: Connection | None = None

@@ -34,37 +34,45 @@ LATE_NS = 10_000_000
 SLEEP_MAX_NS = 50_000_000
 QUIET_NS = 20_000_000  # nothing is due for so long: time to look for garbage
 COLLECT_NS = 1_000_000_000
-WAITING_MAX = 8_192
-WAITING_MAX_BYTES = 64 << 20
-RESULTS_MAX = 1_000  # of one frame
+WAITING_MAX = 2_048
+WAITING_MAX_BYTES = 16 << 20
+RESULTS_MAX = 256  # of one frame
+TELL_NS = 2_000_000  # so long a result waits for others, to be written and told with them
 clock = time.monotonic_ns
 
 
 class Group:
     """A burst between its coming and its release."""
 
-    __slots__ = ("ahead", "armed", "attempts", "due_ns", "intents", "last_byte", "latest_ns",
+    __slots__ = ("ahead", "armed", "attempts", "burst", "due_ns", "last_byte", "latest_ns",
                  "release_ns", "reserved", "size")  # fmt: skip
 
     def __init__(self, burst: Burst, targets: Sequence[Target]) -> None:
         self.due_ns = self.release_ns = burst.due_ns
         self.latest_ns = burst.latest_ns
-        self.intents = burst.intents
-        contents = burst.contents
+        self.burst: Burst | None = burst
         self.attempts = [
-            Attempt(one.number, one.attempt_id, targets[one.target],
-                    one.head + contents[one.content])
-            for one in burst.shots
-        ]  # fmt: skip
-        self.size = len(burst.intents) + len(self.attempts) * len(self.attempts[0].request)
+            Attempt(one.number, one.attempt_id, targets[one.target]) for one in burst.shots
+        ]
+        self.size = len(burst.intents) + sum(map(len, burst.contents))
         self.last_byte = burst.last_byte
         self.ahead = False  # all but its last bytes have gone
         self.armed = False  # its intents are on file
         self.reserved = False
         if burst.last_byte:
             self.release_ns -= SETTLE_NS  # when its next bytes leave
-            for attempt in self.attempts:
-                attempt.request, attempt.held = attempt.request[:-1], attempt.request[-1:]
+
+    def make(self) -> bytes:
+        """Make its requests, shortly before they are needed; the lines of its intents."""
+        burst, self.burst = self.burst, None
+        assert burst is not None
+        contents = burst.contents
+        for attempt, shot in zip(self.attempts, burst.shots, strict=True):
+            request = shot.head + contents[shot.content]
+            if self.last_byte:
+                request, attempt.held = request[:-1], request[-1:]
+            attempt.request = request
+        return burst.intents
 
 
 class Engine:
@@ -82,6 +90,7 @@ class Engine:
         self._late = self._shed = 0
         self._end: End | None = None
         self._collected_ns = 0
+        self._tell_ns = 0  # when the results that wait are to be told; 0: there are none
         self._stream.write(packed(Ready(in_flight_max)))
 
     def run(self) -> None:
@@ -98,8 +107,13 @@ class Engine:
                 if timetable and timetable[0][0] <= clock():
                     self._keep_time()
             self._keep_time()
-            self._flights.give_up_late(clock())
-            self._tell()
+            now = clock()
+            self._flights.give_up_late(now)
+            if self._flights.results:
+                self._tell_ns = self._tell_ns or now + TELL_NS
+                if now >= self._tell_ns or len(self._flights.results) >= RESULTS_MAX:
+                    self._tell()
+        self._tell()
         self._book.close(
             GeneratorEnd(
                 worker=self._end.worker, planned_orders=self._end.planned,
@@ -124,6 +138,8 @@ class Engine:
         deadline_ns = self._flights.next_deadline_ns
         if deadline_ns is not None:
             until = min(until, deadline_ns)
+        if self._tell_ns:
+            until = min(until, self._tell_ns)
         if until - now > QUIET_NS and now - self._collected_ns > COLLECT_NS:
             self._collected_ns = now
             gc.collect()  # by itself it would choose the busiest moment
@@ -169,7 +185,7 @@ class Engine:
                 self._crowded.append(group)
         while self._crowded:
             group = self._crowded[0]
-            if self._end is not None or 0 < group.latest_ns < now:
+            if 0 < group.latest_ns < now or (self._end is not None and group.due_ns > now):
                 self._give_up(self._crowded.popleft())
             elif self._has_room(group):
                 self._arm(self._crowded.popleft(), now, lines, released)
@@ -198,8 +214,7 @@ class Engine:
         self._reserve(group)
         self._waiting_bytes -= group.size
         group.armed = True
-        lines.append(group.intents)
-        group.intents = b""
+        lines.append(group.make())
         if group.release_ns > now:
             self._at(group.release_ns, group)
         else:
@@ -223,7 +238,8 @@ class Engine:
             self._flights.cancel(attempt, reserved=group.reserved)
 
     def _tell(self) -> None:
-        """The answers of a round go on file, and then to Locust."""
+        """The answers of some rounds go on file, and then to Locust."""
+        self._tell_ns = 0
         self._book.flush()
         results = self._flights.results
         for at in range(0, len(results), RESULTS_MAX):

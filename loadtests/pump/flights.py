@@ -54,18 +54,16 @@ class Flights:
         """Send them back to back: what could be done before has been."""
         for attempt in attempts:
             connection = attempt.connection
+            attempt.begun_ns = now = clock()
+            attempt.deadline_ns = now + self._total_ns
+            self._answering.append(attempt)
             if connection is not None and connection.state is State.READY:
-                attempt.begun_ns = clock()
                 try:
                     connection.send(attempt)
                 except OSError as error:
                     self._fail(attempt, error)
             else:
                 self._begin_unconnected(attempt)
-        for attempt in attempts:
-            if not attempt.done:
-                attempt.deadline_ns = attempt.begun_ns + self._total_ns
-                self._answering.append(attempt)
 
     def release_last_bytes(self, attempts: Iterable[Attempt]) -> None:
         """The rest of those that were held back."""
@@ -147,7 +145,6 @@ class Flights:
 
     def _begin_unconnected(self, attempt: Attempt) -> None:
         """Its time has come; what was reserved for it is gone or not ready."""
-        attempt.begun_ns = clock()
         problem = None if attempt.connection is not None else self._connect(attempt)
         connection = attempt.connection
         if connection is None:

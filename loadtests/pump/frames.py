@@ -5,13 +5,15 @@ burst carries its intents as the lines that the history gets, and each of its re
 bytes: neither a secret nor a rule is known on the other side.
 """
 
+import socket
 from collections.abc import Iterator
 
 import msgspec
 from msgspec import Struct
 
 LENGTH_BYTES = 4
-FRAME_MAX_BYTES = 256 << 20
+FRAME_MAX_BYTES = 128 << 20
+BUFFER_BYTES = 256 << 10
 
 
 class Target(Struct, array_like=True, frozen=True):
@@ -54,7 +56,7 @@ class Burst(Struct, array_like=True, frozen=True, tag="burst"):
 
 
 class End(Struct, array_like=True, frozen=True, tag="end"):
-    """Nothing more comes: answer what is in flight, close the history, end."""
+    """Nothing more comes: have what is due answered, close the history, end."""
 
     worker: int
     planned: int
@@ -100,43 +102,49 @@ down = msgspec.msgpack.Decoder(Down)
 up = msgspec.msgpack.Decoder(Up)
 
 
-def packed(frame: Down | Up) -> bytearray:
-    """The bytes of one frame."""
-    buffer = bytearray(LENGTH_BYTES)
+def packed(frame: Down | Up, into: bytearray | None = None) -> bytearray:
+    """The bytes of one frame, in a buffer that is there or a new one."""
+    buffer = bytearray(LENGTH_BYTES) if into is None else into
     _encoder.encode_into(frame, buffer, LENGTH_BYTES)
     buffer[:LENGTH_BYTES] = (len(buffer) - LENGTH_BYTES).to_bytes(LENGTH_BYTES, "big")
     return buffer
 
 
 class Frames:
-    """Cuts a stream into the bodies of frames."""
+    """Reads a stream into one buffer, and cuts it into the bodies of frames.
+
+    One buffer for all of a run: a new one for each read costs more than the read, in page faults.
+    """
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []  # of a frame that is not whole
-        self._held = 0
-        self._needed = 0  # bytes without which there is nothing to cut
-
-    def feed(self, data: bytes) -> Iterator[memoryview]:
-        """The bodies that are whole by now; ValueError for a frame that is too long."""
-        if self._parts:
-            self._parts.append(data)
-            self._held += len(data)
-            if self._held < self._needed:
-                return
-            data = b"".join(self._parts)
-            self._parts.clear()
-        view, size, at = memoryview(data), len(data), 0
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._at = self._filled = 0  # what is read and not yet given away
         self._needed = LENGTH_BYTES
-        while size - at >= LENGTH_BYTES:
-            length = int.from_bytes(view[at : at + LENGTH_BYTES], "big")
-            if length > FRAME_MAX_BYTES:
-                raise ValueError(f"a frame of {length} bytes")
-            end = at + LENGTH_BYTES + length
-            if end > size:
+
+    def read(self, link: socket.socket) -> bool:
+        """Read once; False when the other side has closed. BlockingIOError, ConnectionError."""
+        buffer, at, filled = self._buffer, self._at, self._filled
+        if at:
+            buffer[: filled - at] = buffer[at:filled]
+        self._at, self._filled = 0, filled - at
+        if self._needed > len(buffer):
+            buffer.extend(bytes(self._needed - len(buffer)))
+        with memoryview(buffer) as view, view[self._filled :] as room:
+            count = link.recv_into(room)
+        self._filled += count
+        return count > 0
+
+    def whole(self) -> Iterator[memoryview]:
+        """The bodies that are whole by now, each until the next; ValueError for one too long."""
+        with memoryview(self._buffer) as view:
+            while self._filled - self._at >= LENGTH_BYTES:
+                at = self._at
+                length = int.from_bytes(view[at : at + LENGTH_BYTES], "big")
+                if length > FRAME_MAX_BYTES:
+                    raise ValueError(f"a frame of {length} bytes")
                 self._needed = LENGTH_BYTES + length
-                break
-            yield view[at + LENGTH_BYTES : end]
-            at = end
-        if at < size:
-            self._parts.append(data[at:])
-            self._held = size - at
+                if at + self._needed > self._filled:
+                    return
+                self._at = at + self._needed
+                with view[at + LENGTH_BYTES : self._at] as body:
+                    yield body

@@ -15,11 +15,21 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Self
 
-from loadtests.pump.frames import Burst, End, Frames, Hello, Ready, Up, packed, up
+from loadtests.pump.frames import (
+    LENGTH_BYTES,
+    Burst,
+    Down,
+    End,
+    Frames,
+    Hello,
+    Ready,
+    Up,
+    packed,
+    up,
+)
 from results.errors import HarnessError
 
 ROOT = Path(__file__).resolve().parents[2]
-READ_BYTES = 256 << 10
 READY_SECONDS = 30.0
 END_SECONDS = 5.0
 
@@ -33,10 +43,14 @@ class Pump:
         self._link = link
         self._frames = Frames()
         self._sending = threading.Lock()
+        self._buffer = bytearray(LENGTH_BYTES)
 
     @classmethod
     def start(cls, hello: Hello, *, hide: Collection[str] = ()) -> Self:
-        """Start it, without the variables to `hide`. HarnessError when it does not come up."""
+        """Start it, without the variables to `hide`, from a thread that lives as long as it is to.
+
+        HarnessError when it does not come up.
+        """
         ours, theirs = socket.socketpair()
         kept = {name: value for name, value in os.environ.items() if name not in hide}
         paths = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
@@ -44,12 +58,12 @@ class Pump:
             process = subprocess.Popen(
                 [sys.executable, "-m", "loadtests.pump", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-                env={**kept, "PYTHONPATH": os.pathsep.join(paths)},
+                env={**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"},
             )  # fmt: skip
         pump = cls(process, ours)
         ours.settimeout(READY_SECONDS)
         try:
-            pump._write(packed(hello))
+            pump._write(hello)
             if not isinstance(next(pump.hear(), None), Ready):
                 raise HarnessError("The pump ended before it began. See what it said above.")
         except OSError as error:
@@ -61,21 +75,27 @@ class Pump:
     def send(self, frame: Burst | End) -> None:
         """Hand something over; waits while the pump is full. HarnessError when it is gone."""
         try:
-            self._write(packed(frame))
+            self._write(frame)
         except OSError as error:
             raise HarnessError(f"The pump is gone: {error}.") from None
 
     def hear(self) -> Iterator[Up]:
         """What it says, until it is gone."""
-        while True:
-            try:
-                data = self._link.recv(READ_BYTES)
-            except ConnectionError:
-                return
-            if not data:
-                return
-            for body in self._frames.feed(data):
-                yield up.decode(body)
+        while (said := self.take()) is not None:
+            yield from said
+
+    def take(self) -> list[Up] | None:
+        """Wait for something to come, and read once: what that made whole; None: it is gone."""
+        try:
+            if not self._frames.read(self._link):
+                return None
+        except ConnectionError:
+            return None
+        return [up.decode(body) for body in self._frames.whole()]
+
+    def fileno(self) -> int:
+        """For `select`: when it can be read, `take` does not wait."""
+        return self._link.fileno()
 
     def stop(self) -> int:
         """Its exit status; it is ended if it has not."""
@@ -88,6 +108,6 @@ class Pump:
             self._process.kill()
             return self._process.wait()
 
-    def _write(self, data: bytearray) -> None:
+    def _write(self, frame: Down) -> None:
         with self._sending:  # two frames must not be mixed
-            self._link.sendall(data)
+            self._link.sendall(packed(frame, self._buffer))

@@ -1,6 +1,6 @@
 """The sockets of a loop and what has happened to them, to the microsecond.
 
-`epoll.poll` counts in milliseconds, so the waiting is done by `select` on the epoll itself. A
+`epoll.poll` counts in milliseconds, so what is shorter is waited for by `select` on the epoll. A
 socket that is removed is closed when all events of a round have been looked at: its number must
 not be that of a new connection while an event of the old one is still in the list.
 """
@@ -54,6 +54,12 @@ class Poll:
         for one in self._closing:
             one.close()
         self._closing.clear()
-        if seconds > 0:
+        milliseconds = int(seconds * 1000)
+        if milliseconds:
+            # It rounds up. What is left of the wait, the next call waits.
+            return self._epoll.poll((milliseconds - 0.5) / 1000, EVENTS_MAX)
+        happened = self._epoll.poll(0, EVENTS_MAX)
+        if not happened and seconds > 0:
             select.select([self._epoll], (), (), seconds)
-        return self._epoll.poll(0, EVENTS_MAX)
+            happened = self._epoll.poll(0, EVENTS_MAX)
+        return happened

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from loadtests.pump.frames import Down, Frames, down
 from loadtests.pump.poll import READ, WRITE, Poll
 
-READ_BYTES = 256 << 10
 UNREAD_MAX_BYTES = 16 << 20  # then Locust is not listened to until it has listened
 DRAIN_SECONDS = 10.0
 WRITE_ONLY = WRITE & ~READ
@@ -32,12 +31,11 @@ class Stream:
         if self._paused:
             return
         try:
-            data = self.socket.recv(READ_BYTES)
+            if not self._frames.read(self.socket):
+                raise ConnectionError("Locust is gone")
         except BlockingIOError:
             return
-        if not data:
-            raise ConnectionError("Locust is gone")
-        for body in self._frames.feed(data):
+        for body in self._frames.whole():
             yield down.decode(body)
 
     def pause(self) -> None:

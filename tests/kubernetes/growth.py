@@ -160,7 +160,8 @@ def keep(cells: list[Cell]) -> Growth:
 
 def title_of(cells: list[Cell]) -> str:
     """The finding."""
-    first, last = cells[0], cells[-1]
+    alone = [one for one in cells if one.workers == 1] or cells
+    first, last = alone[0], alone[-1]
     return (
         f"From {first.replicas} to {last.replicas} replicas: deploy {first.deploy_seconds:.0f} → "
         f"{last.deploy_seconds:.0f} s, kill {value(first, 'kill'):.0f} → "

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from cluster import faults
@@ -23,7 +24,7 @@ from scenarios import (
     Traffic,
 )
 from scenarios.engine.catalog import load_scenario, shipped
-from scenarios.engine.config import OWN_CONFIG, load_config
+from scenarios.engine.config import OWN_CONFIG, KubernetesTable, load_config
 from scenarios.engine.plan import ClusterTarget, RunPlan, fault_name, refuse_impossible
 
 
@@ -107,3 +108,22 @@ def test_a_node_goes_down_only_by_commands_that_the_user_gives(
         refuse_impossible(plan)
     both = replace(target, node_down="off {node}", node_up="on {node}")
     refuse_impossible(replace(plan, cluster=both))
+
+
+def test_of_a_deployment_of_the_users_neither_replicas_nor_secrets_are_changed(
+    tmp_path: Path,
+) -> None:
+    target = ClusterTarget(context=None, namespace="chaos", image="image")
+    theirs = KubernetesTable(deployment="shop", url="http://shop:3000")
+    config = msgspec.structs.replace(load_config(OWN_CONFIG), kubernetes=theirs)
+    for name, words in (
+        ("autoscaled", "brings an autoscaler.*Run scaled_under_load"),
+        ("secret_rotation", "changes the secret"),
+    ):
+        plan = RunPlan(
+            name=name, scenario=load_scenario(name)[1], config=config, strategy="insert_first",
+            provider="honours", seed=1, runs=tmp_path, cluster=target,
+        )  # fmt: skip
+        with pytest.raises(ConfigError, match=words):
+            refuse_impossible(plan)
+        refuse_impossible(replace(plan, config=load_config(OWN_CONFIG)))

@@ -15,6 +15,7 @@ PARTS: tuple[str, ...] = (
     "pump",
     "bursts",
     "honest_latency",
+    "checker",
 )  # in the order in which they are measured and told
 
 

@@ -23,6 +23,7 @@ from cluster.journal import RUN_VARIABLE
 from cluster.ports import free_port
 from cluster.postgres import Postgres
 from cluster.postgres_binaries import Binaries
+from cluster.wire.client import Wire
 from results.errors import ClusterError
 from scenarios.engine.bench.part import Ground
 
@@ -131,6 +132,7 @@ class Proxy:
 
     pid: int
     port: int
+    control: Wire | None = None  # of the wire
 
 
 def pgbouncer() -> str | None:

@@ -75,7 +75,10 @@ class Through:
             after = process.cpu_times()
             cpu_seconds = after.user + after.system - before.user - before.system
             held = process.memory_info().rss
-            wrong = "" if self.program else self._untraced(made + made_alone)
+            wrong = ""
+            if proxy.control is not None:
+                await proxy.control.flush()
+                wrong = await asyncio.to_thread(self._untraced, made + made_alone)
             await self._large(proxy.port)
             grown = max(0, _peak(proxy.pid) - held)
         return Measured(
@@ -111,7 +114,7 @@ class Through:
             pin(child.pid, self.core)
             wire = await Wire.connect("127.0.0.1", child.port, TOKEN)
             try:
-                yield Proxy(child.pid, await wire.open_port("web-0"))
+                yield Proxy(child.pid, await wire.open_port("web-0"), wire)
             finally:
                 await wire.close()
         finally:

@@ -3,9 +3,11 @@
 import base64
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cluster.journal import Journal, read_journal
 from cluster.kube.changes import Changes, left_changed
@@ -14,6 +16,10 @@ from cluster.kube.kinds import path_of
 from cluster.kube.manifests import RUN
 from cluster.kube.theirs import BEFORE, OURS, REDIRECTED, UNDO, Theirs, find, give_back, redirect
 from results.errors import ConfigError
+from scenarios import Scenario
+from scenarios.engine.config import OWN_CONFIG, KubernetesTable, load_config
+from scenarios.engine.plan import RunPlan
+from scenarios.engine.pod_theirs import find_theirs, settings_file
 from tests.cluster.kube.fake_api import NAMESPACE, FakeApi
 
 PASSWORD = "hunter2"
@@ -155,6 +161,50 @@ async def test_a_volume_leads_to_our_settings_file_and_back(
     await give_back(gateway, "shop")
 
     assert now(api) == before
+
+
+@pytest.mark.parametrize(
+    ("service", "kubernetes", "words"),
+    [
+        ({"settings": "app.j2"}, {}, "kubernetes.settings: expected VOLUME/FILE"),
+        ({}, {"settings": "settings/app.toml"}, "both, or neither"),
+        ({"database_from": None}, {}, "service.database_from"),
+    ],
+)
+async def test_a_settings_file_is_described_in_two_places(
+    gateway: Gateway, service: dict[str, Any], kubernetes: dict[str, Any], words: str
+) -> None:
+    own = load_config(OWN_CONFIG)
+    config = replace(
+        own, service=replace(own.service, **service),
+        kubernetes=KubernetesTable(deployment="shop", url="http://shop", **kubernetes),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=words):
+        await find_theirs(config, gateway)
+
+
+async def test_the_file_leads_to_the_runs_database(
+    api: FakeApi, gateway: Gateway, tmp_path: Path
+) -> None:
+    file_of({"configMap": {"name": "files"}}, {"data": {"app.toml": "old"}}, api)
+    (tmp_path / "app.j2").write_text("{{ database_host }} {{ port }} {{ secret }} {{ strategy }}")
+    own = load_config(OWN_CONFIG)
+    config = replace(own, folder=tmp_path, service=replace(own.service, settings="app.j2"))
+    plan = RunPlan(
+        name="t", scenario=Scenario(title="t"), config=config, strategy="article",
+        provider="honours", seed=1, runs=tmp_path,
+    )  # fmt: skip
+    theirs = await with_file(gateway)
+
+    (secret,) = settings_file(plan, theirs, "postgresql://u:p@wire:5432/x", NAMESPACE, "r1")
+
+    assert base64.b64decode(secret["data"]["app.toml"]) == b"wire 80 signs article"
+    assert settings_file(plan, await found_plain(api, gateway), "x", NAMESPACE, "r1") == []
+
+
+async def found_plain(api: FakeApi, gateway: Gateway) -> Theirs:
+    put(api, PLAIN)
+    return await found(gateway)
 
 
 async def test_a_volume_that_somebody_else_has_set_since_stays(

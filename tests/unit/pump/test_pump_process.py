@@ -114,6 +114,19 @@ def test_it_dies_with_whoever_started_it_and_what_was_sent_is_on_file(tmp_path: 
     assert history.read_bytes().count(b"intent") == 2
 
 
+def test_it_is_ours_whatever_lies_where_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("loadtests.py", "results.py", "socket.py", "msgspec.py"):
+        (tmp_path / name).write_text("raise SystemExit('another')")
+    monkeypatch.chdir(tmp_path)
+    with (
+        Server().serving() as server,
+        pumping(tmp_path / "h", [("127.0.0.1", server.port)]) as driver,
+    ):
+        assert driver.one().status == 200
+
+
 def test_it_is_deaf_to_what_a_terminal_sends_to_both(tmp_path: Path) -> None:
     with (
         Server().serving() as server,

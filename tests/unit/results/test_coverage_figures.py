@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace as changed
 
 from results.coverage import cover, exposure_sentence, lost_acknowledgements
-from results.latency import measure, percentile, series
+from results.latency import percentile, series
 from results.overlap import overlapping_groups
 from results.records import HoldTrace, Outcome, Stage
 from results.transactions import transactions
@@ -322,7 +322,7 @@ def test_latency_is_measured_from_the_intended_time() -> None:
     world.deliver(FIRST, at_ms=1_200, copy=1, took_ms=100)
     world.deliver(FIRST, at_ms=1_300, copy=2, outcome=Outcome.INFO, status=503)
     deliveries = world.bundle().history.deliveries
-    latency = measure(deliveries)
+    latency = world.bundle().figures.latency
     assert (latency.ok, latency.info, latency.fail) == (2, 1, 0)
     assert (latency.p50_ms, latency.max_ms) == (100.0, 500.0)
     first, second = series(deliveries, START_NS)
