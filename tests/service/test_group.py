@@ -143,6 +143,9 @@ async def test_a_batch_is_bounded(gated: GatedPool, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(group, "BATCH_MAX", 8)
     assert await answers(deliver(gated, [webhook(n) for n in range(20)])) == [DONE] * 20
     assert gated.statements == 3
+    monkeypatch.setattr(group, "BATCH_LINES_MAX", 4)
+    assert await answers(deliver(gated, [webhook(n) for n in range(20, 40)])) == [DONE] * 20
+    assert gated.statements == 3 + 5
 
 
 async def test_a_client_that_has_gone_harms_nobody(gated: GatedPool) -> None:
