@@ -4,7 +4,8 @@ A database makes a transaction durable by waiting for its disk, and a service wa
 database once a round trip. Both are paid once a transaction, not once an order, so whoever
 commits sixty orders together pays a sixtieth of it. There is no timer: a delivery that finds
 nobody under way is a batch of one and waits for nobody; under load the batches grow by themselves,
-up to BATCH_MAX deliveries or BATCH_LINES_MAX lines. An SKU that all orders share is locked once a batch instead of once an order.
+up to BATCH_MAX deliveries or BATCH_LINES_MAX lines. An SKU that all orders share is locked once a
+batch instead of once an order.
 
 What is decided is what `function` decides, in the same steps: the order's own row turns to 'paid'
 once. Copies of one order in one batch are one entry; which of them came first is its decision, the
