@@ -12,16 +12,19 @@ from hypothesis import strategies as st
 from results.bundle import Bundle
 from results.checker import check
 from results.columns import convert as conversion
+from results.columns.layout import Columns
 from results.run_folder import RunFolder
 from results.screen import judge as screening
-from results.screen.judge import judge_columns
+from results.screen.facts import Facts
+from results.screen.judge import frame_of, judge_columns
+from results.screen.shard import screen
 from results.verdict import Verdict
 from tests.store_run import STORED, unpack
 from tests.unit.results import innocent_ledger, innocent_sender, innocent_wire
 from tests.unit.results.chaotic import chaotic
 from tests.unit.results.clean import clean, clean_world
 from tests.unit.results.innocent import INNOCENT
-from tests.unit.results.planted import DECLARED, planted
+from tests.unit.results.planted import DECLARED, NEIGHBOUR, VICTIM, planted
 from tests.unit.results.world import write
 
 FILES = (innocent_ledger, innocent_sender, innocent_wire)
@@ -40,6 +43,14 @@ def same(folder: RunFolder) -> Verdict:
     assert screened is not None
     assert msgspec.to_builtins(screened) == msgspec.to_builtins(plain)
     return screened
+
+
+def suspects_of(folder: RunFolder) -> set[int]:
+    """The orders that the screen passes on to the judges."""
+    columns = Columns(folder)
+    meta = columns.read_meta() or conversion.convert(folder)
+    facts = Facts(columns, meta, frame_of(folder, meta))
+    return {order for shard in range(meta.shards) for order in screen(facts, shard).suspects}
 
 
 def sorted_out(verdict: Verdict) -> object:
@@ -61,6 +72,16 @@ def cut(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_planted_anomaly_is_found_in_columns(name: str, tmp_path: Path) -> None:
     assert set(same(write(planted(name), tmp_path)).totals) == DECLARED[name]
     same(write(blind(planted(name)), tmp_path))
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_nobody_is_suspected_beside_those_who_were_wronged(name: str, tmp_path: Path) -> None:
+    assert suspects_of(write(blind(planted(name)), tmp_path)) <= {VICTIM, NEIGHBOUR}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nobody_is_suspected_in_clean_histories(seed: int, tmp_path: Path) -> None:
+    assert suspects_of(write(blind(clean(seed)), tmp_path)) == set()
 
 
 @pytest.mark.usefixtures("cut")
