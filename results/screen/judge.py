@@ -25,6 +25,7 @@ from results.bundle import Bundle, Whole
 from results.checker import find_anomalies, list_some, weigh
 from results.columns.convert import convert
 from results.columns.layout import NO_LINES, Columns, Meta
+from results.errors import HarnessError
 from results.figures import VALUES, Figures, Tally, figures, tallied
 from results.records import Snapshot
 from results.run_folder import RunFolder, in_order
@@ -41,19 +42,28 @@ CHANGES_MAX = 2_000_000  # rows that are summed up into fewer
 
 
 def judge_columns(folder: RunFolder, slos: Sequence[str] = ()) -> Verdict | None:
-    """Judge a run from its columns, made now if need be; None: it must be judged from records."""
+    """Judge a run from its columns, made now if need be; None: it must be judged from records.
+
+    HarnessError where the disk refuses them.
+    """
     columns = Columns(folder)
-    meta = columns.read_meta() or convert(folder)
-    if meta.cannot:
-        return None
-    facts = Facts(columns, meta, frame_of(folder, meta, slos))
-    with tempfile.TemporaryDirectory(prefix=".screen-", dir=folder.path) as place:
-        work = _Work(facts, Path(place))
-        work.screen_all()
-        if work.ids.repeated():
+    try:
+        meta = columns.read_meta() or convert(folder)
+        if meta.cannot:
             return None
-        work.add_relatives()
-        return work.verdict()
+        facts = Facts(columns, meta, frame_of(folder, meta, slos))
+        with tempfile.TemporaryDirectory(prefix=".screen-", dir=folder.path) as place:
+            work = _Work(facts, Path(place))
+            work.screen_all()
+            if work.ids.repeated():
+                return None
+            work.add_relatives()
+            return work.verdict()
+    except OSError as error:
+        raise HarnessError(
+            f"The columns of {folder.path.name} could not be written or read: {error}. Make room "
+            "on the disk (a fifth of the history's size), remove `columns` there, and check again."
+        ) from error
 
 
 def frame_of(folder: RunFolder, meta: Meta, slos: Sequence[str] = ()) -> Bundle:
