@@ -36,7 +36,7 @@ def prepare(folder: Path) -> None:
     from tests.unit.results.clean import clean, clean_world
     from tests.unit.results.innocent import INNOCENT
     from tests.unit.results.planted import DECLARED, planted
-    from tests.unit.results.test_screen import blind, suspects_of
+    from tests.unit.results.test_screen import SPECIAL, blind, special, suspects_of, unjudged
     from tests.unit.results.world import write
 
     convert.SHARD_DELIVERIES = 12  # several shards
@@ -47,6 +47,7 @@ def prepare(folder: Path) -> None:
         close.change(world)
         world.end()
         bundles.append(blind(world.bundle()))
+    bundles += [*map(special, SPECIAL), *unjudged()]
     bundles += [blind(clean(seed)) for seed in range(10)]
     bundles += [blind(chaotic(seed)) if seed % 4 else chaotic(seed) for seed in range(SEEDS)]
     for one in bundles:
