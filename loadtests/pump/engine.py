@@ -135,12 +135,11 @@ class Engine:
                 self._keep_time()
                 return 0
             until = min(until, at - SPIN_NS if group.armed else at)
-        deadline_ns = self._flights.next_deadline_ns
-        if deadline_ns is not None:
-            until = min(until, deadline_ns)
+        until = self._flights.next_deadline_ns(until)
         if self._tell_ns:
             until = min(until, self._tell_ns)
-        if until - now > QUIET_NS and now - self._collected_ns > COLLECT_NS:
+        idle = not self._flights.open and until - now > QUIET_NS
+        if idle and now - self._collected_ns > COLLECT_NS:
             self._collected_ns = now
             gc.collect()  # by itself it would choose the busiest moment
         return max(0.0, (until - now) / 1e9)

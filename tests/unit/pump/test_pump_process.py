@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadtests.pump.connection import Connection, State
+from loadtests.pump.connection import CLOSED, CONNECTING, READY, Connection
 from loadtests.pump.link import ROOT
 from loadtests.pump.poll import Poll
 from loadtests.pump.targets import Target
@@ -239,10 +239,10 @@ def test_an_address_that_refuses_gives_way_to_the_next_one_which_is_kept() -> No
         poll = Poll()
         connection = Connection(target, poll)
         deadline = time.monotonic() + 5
-        while connection.state is State.CONNECTING and time.monotonic() < deadline:
+        while connection.state == CONNECTING and time.monotonic() < deadline:
             for _ in poll.wait(0.1):
                 connection.advance()
-        assert connection.state is State.READY
+        assert connection.state == READY
         assert connection.socket.getpeername() == takes
         assert [address for _, address in target.addresses] == [takes, refuses]
         connection.close()
@@ -253,5 +253,5 @@ def test_an_address_that_refuses_gives_way_to_the_next_one_which_is_kept() -> No
                 for fd, _ in poll.wait(0.1):
                     assert poll.by_fd[fd] is refused
                     refused.advance()
-        assert refused.state is State.CLOSED
+        assert refused.state == CLOSED
         poll.wait(0)
