@@ -95,6 +95,10 @@ def add_options(parser: Any) -> None:
         "--transport", default=DEFAULT_TRANSPORT, choices=TRANSPORTS,
         help="pump: sent on time by a process of its own; locust: by FastHttpUser's client",
     )  # fmt: skip
+    add(
+        "--release", default="together", choices=["together", "last-byte"],
+        help="last-byte: copies are sent but for their last bytes, which then leave together",
+    )  # fmt: skip
     add("--targets", default="", help="name=url,name=url: replicas; default: --host alone")
     add(
         "--allow-host", default="", form=False,
@@ -206,14 +210,17 @@ def begin(environment: Any, **_: Any) -> None:
 
 
 def open_transport(environment: Any, options: SwarmOptions) -> Transport:
-    """What sends for this process, with a history of its own; HarnessError."""
+    """What sends for this process, with a history of its own; ValueError, HarnessError."""
     given = environment.parsed_options
     file = free_file(Path(given.history), options.worker)
+    last_byte = given.release == "last-byte"
     if given.transport == "locust":
+        if last_byte:
+            raise ValueError("--release last-byte: only the pump can; leave --transport at pump")
         return LocustTransport(Recorder(file))
     secrets = (given.secret_from, f"{given.secret_from}_NEXT")
     urls = [url for _, url in options.targets]
-    return PumpTransport(file, urls, environment.events, hide=secrets)
+    return PumpTransport(file, urls, environment.events, hide=secrets, last_byte=last_byte)
 
 
 def free_file(folder: Path, worker: int) -> Path:
