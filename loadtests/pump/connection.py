@@ -89,7 +89,10 @@ class Connection:
             plain.close()
             problem = error_of(number)
         self.state = CLOSED
-        raise problem
+        try:
+            raise problem
+        finally:
+            del problem  # it refers to this frame: together they would be garbage to look for
 
     def advance(self) -> bool:
         """Go on connecting; True when it is ready. OSError when nobody takes it."""

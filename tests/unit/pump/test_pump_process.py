@@ -1,5 +1,6 @@
 """The pump as a process: its limits, its end, and what it must not know."""
 
+import gc
 import os
 import signal
 import socket
@@ -229,6 +230,32 @@ def test_names_and_both_families_lead_there(tmp_path: Path) -> None:
             pumping(tmp_path / host, [(host, server.port)]) as driver,
         ):
             assert driver.one().status == driver.one().status == 200
+
+
+def test_what_fails_leaves_no_garbage_to_look_for() -> None:
+    """The pump looks for it only when nothing is due, which may be never."""
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        target = Target("a.name", 80, None, [(socket.AF_INET, unheard.getsockname())])
+        poll = Poll()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                connection = Connection(target, poll)
+                with pytest.raises(ConnectionRefusedError):
+                    while poll.wait(1.0):
+                        connection.advance()
+                del connection
+                poll.wait(0)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            found = [one for one in gc.garbage if isinstance(one, Connection)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert not found
 
 
 def test_an_address_that_refuses_gives_way_to_the_next_one_which_is_kept() -> None:
