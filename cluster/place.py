@@ -47,6 +47,17 @@ class Death:
     doubts: tuple[str, ...] = ()  # why it may not be the end that was asked for
 
 
+@dataclass(frozen=True, slots=True)
+class Autoscaled:
+    """One look at an autoscaler and what it scales."""
+
+    wanted: int  # replicas
+    cpu_percent: int | None  # of what they request, as it has last seen it; None: not yet
+    ready: tuple[Replica, ...]
+    settled: bool  # so many are ready as are wanted, and no other is left
+    words: str = ""  # why it cannot decide, in its own words
+
+
 class Place(Protocol):
     """Where replicas run. Every method has its own deadline and raises ClusterError beyond it."""
 

@@ -31,7 +31,7 @@ from loadtests.locust_transport import LocustTransport
 from loadtests.pump_transport import PumpTransport
 from loadtests.recorder import Recorder
 from loadtests.schedule import Schedule, SwarmOptions
-from loadtests.traffic import Mix
+from loadtests.traffic import Mix, Rush
 from loadtests.transport import DEFAULT_TRANSPORT, TRANSPORTS, Transport
 from loadtests.webhook_users import PaidWebhook, Swarm
 from results.errors import HarnessError
@@ -90,6 +90,8 @@ def add_options(parser: Any) -> None:
     add("--forged", type=float, default=0.0, help="Share of orders beside which one is forged")
     add("--two-shops", type=int, default=0, help="1: two shops use the same order ids")
     add("--rotate-ids", type=int, default=0, help="1: each retry comes under a new webhook id")
+    add("--rush-seconds", type=float, default=0.0, help="How long, from the start, is a rush")
+    add("--rush-rate", type=float, default=20.0, help="Orders per second in that time")
     add("--rotate-after", type=int, default=0, help="Orders until the next secret signs; 0: never")
     add(
         "--transport", default=DEFAULT_TRANSPORT, choices=TRANSPORTS,
@@ -158,6 +160,7 @@ def read_options(environment: Any) -> SwarmOptions:
             two_shops=bool(given.two_shops),
             rotate_ids=bool(given.rotate_ids),
         ),
+        rush=Rush(seconds=given.rush_seconds, per_second=given.rush_rate),
         dialect=dialect,
         rotate_after=given.rotate_after,
         next_secret=os.environ.get(f"{given.secret_from}_NEXT", ""),

@@ -15,7 +15,16 @@ from pathlib import Path
 
 from loadtests.dialect import Dialect
 from loadtests.shopify import RETRIES
-from loadtests.traffic import NO_MIX, ORDERS_MAX, WORKERS_MAX, Mix, PlannedOrder, plan_orders
+from loadtests.traffic import (
+    NO_MIX,
+    NO_RUSH,
+    ORDERS_MAX,
+    WORKERS_MAX,
+    Mix,
+    PlannedOrder,
+    Rush,
+    plan_orders,
+)
 
 SHED_AFTER_SECONDS = 2.0
 LEAD_SECONDS = 1.0  # the first order comes so long after the start: users and connections are up
@@ -43,6 +52,7 @@ class SwarmOptions:
     worker: int = 0
     workers: int = 1
     mix: Mix = NO_MIX
+    rush: Rush = NO_RUSH
     rotate_after: int = 0  # orders of this process after which the next secret signs; 0: never
     next_secret: str = field(default="", repr=False)
     dialect: Dialect = field(default_factory=lambda: Dialect.read("shopify", {}))
@@ -159,6 +169,7 @@ class Schedule:
                 worker=self.options.worker,
                 workers=self.options.workers,
                 mix=self.options.mix,
+                rush=self.options.rush,
             )
         if self._next is None and self._wanted():
             self._next = next(self._plan, None)

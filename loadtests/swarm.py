@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.traffic import NO_MIX, Mix
+from loadtests.traffic import NO_MIX, NO_RUSH, Mix, Rush
 from loadtests.transport import DEFAULT_TRANSPORT
 from results.errors import HarnessError
 
@@ -44,6 +44,7 @@ class SwarmPlan:
     create_payload: Path | None = None
     cancel_payload: Path | None = None
     mix: Mix = NO_MIX
+    rush: Rush = NO_RUSH
     rotate_after: int = 0
     users: int
     targets: Mapping[str, str]
@@ -76,6 +77,7 @@ class SwarmPlan:
             "--two-shops", str(int(self.mix.two_shops)),
             "--rotate-ids", str(int(self.mix.rotate_ids)),
             "--rotate-after", str(self.rotate_after),
+            "--rush-seconds", repr(self.rush.seconds), "--rush-rate", repr(self.rush.per_second),
             "--transport", self.transport,
             "--targets", targets,
             "--history", str(self.history.resolve()),

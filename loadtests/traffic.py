@@ -52,6 +52,23 @@ class Mix:
 NO_MIX = Mix()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rush:
+    """More orders a second for the first seconds, as when a sale opens; then calm."""
+
+    seconds: float = 0.0
+    per_second: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.seconds < 0:
+            raise ValueError("--rush-seconds: expected 0 or more")
+        if self.per_second <= 0:
+            raise ValueError("--rush-rate: expected more than 0 orders per second")
+
+
+NO_RUSH = Rush()
+
+
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """One message with an id of its own; each delivery of it has the same body."""
@@ -95,6 +112,7 @@ def plan_orders(
     worker: int = 0,
     workers: int = 1,
     mix: Mix = NO_MIX,
+    rush: Rush = NO_RUSH,
 ) -> Iterator[PlannedOrder]:
     """This worker's share of the orders, in the order of their arrival."""
     choices = random.Random(f"{seed}:{worker}")
@@ -104,10 +122,23 @@ def plan_orders(
     for counter in range(share):
         second = mix.two_shops and counter % 2 == 1
         if not second:
-            at += choices.expovariate(per_second / workers)
+            at = arrival(at, choices.expovariate(1 / workers), per_second, rush)
             number = order_number(seed, worker, counter)
         order = plan_order(choices, number, at, copies, distinct_ids)
         yield mixed(extras, order, mix, shop=OTHER_SHOP if second else SHOP)
+
+
+def arrival(at: float, wait: float, per_second: float, rush: Rush) -> float:
+    """When the next order comes; `wait` is how long it would take at one order a second.
+
+    One draw for each order, whatever the rate: a rush changes when orders come, not what they are.
+    """
+    if at < rush.seconds:
+        hurried = at + wait / rush.per_second
+        if hurried <= rush.seconds:
+            return hurried
+        at, wait = rush.seconds, wait - (rush.seconds - at) * rush.per_second
+    return at + wait / per_second
 
 
 def mixed(choices: random.Random, order: PlannedOrder, mix: Mix, shop: str) -> PlannedOrder:

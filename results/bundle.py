@@ -6,9 +6,11 @@ The joined views (`history`, `ledger`, `effects`) are computed once, when first 
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from results.figures import Figures, count
 from results.history import History, OrderKey, begun_ns
 from results.ledger import Ledger
 from results.naming import Naming
@@ -26,6 +28,7 @@ from results.records import (
     Snapshot,
     StatementTrace,
 )
+from results.stock import Sums, sums_by_snapshot
 from results.transactions import Transaction, transactions
 
 
@@ -46,8 +49,19 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Whole:
+    """What all orders of a run come to, for a bundle that holds some of them only."""
+
+    figures: Figures
+    sums: Sequence[Sums]  # by snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """The records of one run; `history_files` counts files, each of which owes a GeneratorEnd."""
+    """The records of one run; `history_files` counts files, each of which owes a GeneratorEnd.
+
+    `whole`: this bundle holds some orders only, and these are the figures of all of them.
+    """
 
     manifest: Manifest
     intents: tuple[Intent, ...] = ()
@@ -64,6 +78,7 @@ class Bundle:
     faults: tuple[FaultRecord, ...] = ()
     resources: tuple[Resources, ...] = ()
     notes: tuple[Note, ...] = ()
+    whole: Whole | None = None
 
     @cached_property
     def history(self) -> History:
@@ -141,6 +156,15 @@ class Bundle:
             for state in snapshot.orders
             for key in ((state.shop, state.order_id), ("", state.order_id))
         )
+
+    @cached_property
+    def figures(self) -> Figures:
+        """The figures of all deliveries and shipments of the run."""
+        return self.whole.figures if self.whole else count(self.history, self.effects)
+
+    def sums(self) -> Iterable[Sums]:
+        """What the ledger's orders come to, snapshot by snapshot; each is valid until the next."""
+        return self.whole.sums if self.whole else sums_by_snapshot(self.history, self.ledger)
 
     @cached_property
     def completed(self) -> bool:

@@ -7,7 +7,7 @@ so that a run can be judged again years later.
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -19,7 +19,6 @@ from results.coverage import cover, exposure_sentence
 from results.doubts import find_doubts
 from results.findings import find_findings
 from results.history import OrderKey
-from results.latency import measure
 from results.run_folder import RunFolder, write_whole
 from results.slo import judge_slos
 from results.verdict import (
@@ -33,35 +32,59 @@ from results.verdict import (
     decide,
 )
 
+LARGE_BYTES = 150_000_000  # of history: some 250,000 deliveries, a minute's work as records
+
 
 def judge(folder: RunFolder, slos: Sequence[str] = ()) -> Verdict:
     """Judge a run's folder and leave `verdict.json` in it. ConfigError: no readable manifest.
 
     `slos` take the place of those that the run was asked for.
     """
-    bundle = folder.load()
-    if slos:
-        bundle = dataclasses.replace(bundle, manifest=replace(bundle.manifest, slos=tuple(slos)))
-    verdict = check(bundle)
+    verdict = _judge_large(folder, slos) if is_large(folder) else None
+    if verdict is None:
+        bundle = folder.load()
+        if slos:
+            manifest = replace(bundle.manifest, slos=tuple(slos))
+            bundle = dataclasses.replace(bundle, manifest=manifest)
+        verdict = check(bundle)
     write_whole(folder.verdict, verdict.to_json())
     return verdict
+
+
+def is_large(folder: RunFolder) -> bool:
+    """Whether a run is judged from columns: it has many deliveries, or it has nothing else."""
+    histories = folder.histories()
+    if not histories:
+        return (folder.path / "columns").exists()
+    return sum(path.stat().st_size for path in histories) >= LARGE_BYTES
+
+
+def _judge_large(folder: RunFolder, slos: Sequence[str]) -> Verdict | None:
+    from results.screen.judge import judge_columns
+
+    return judge_columns(folder, slos)
 
 
 def check(bundle: Bundle) -> Verdict:
     """Judge the records of one run."""
     anomalies, not_judged = find_anomalies(bundle)
-    stuck = {(one.shop, one.order_id) for one in anomalies if one.code == STUCK}
-    coverage = cover(bundle, stuck)
-    if anomalies:
+    totals = Counter(anomaly.code for anomaly in anomalies)
+    return weigh(bundle, list_some(anomalies), totals, not_judged)
+
+
+def weigh(
+    bundle: Bundle,
+    listed: tuple[Anomaly, ...],
+    totals: Mapping[str, int],
+    not_judged: tuple[NotJudged, ...],
+) -> Verdict:
+    """The verdict on a run: some of its anomalies, how many of each code, and what backs it."""
+    coverage = cover(bundle, totals.get(STUCK, 0))
+    if totals:
         coverage = replace(coverage, bound=None)  # 3/n is what "0 of n" allows
     doubts = find_doubts(bundle, coverage)
-    validity = decide(len(anomalies), len(doubts))
-    manifest = bundle.manifest
-    latency = measure(
-        one
-        for one in bundle.history.deliveries
-        if one.intent.authentic and one.intent.topic == "orders/paid"
-    )
+    validity = decide(sum(totals.values()), len(doubts))
+    manifest, latency = bundle.manifest, bundle.figures.latency
     return Verdict(
         run_id=manifest.run_id,
         scenario=manifest.scenario,
@@ -70,9 +93,9 @@ def check(bundle: Bundle) -> Verdict:
         provider=manifest.provider,
         seed=manifest.seed,
         validity=validity,
-        sentence=sentence(validity, anomalies, doubts, coverage),
-        anomalies=list_some(anomalies),
-        totals=dict(Counter(anomaly.code for anomaly in anomalies)),
+        sentence=sentence(validity, totals, doubts, coverage),
+        anomalies=listed,
+        totals=dict(totals),
         findings=find_findings(bundle),
         not_judged=not_judged,
         doubts=doubts,
@@ -124,12 +147,13 @@ def list_some(anomalies: list[Anomaly]) -> tuple[Anomaly, ...]:
 
 
 def sentence(
-    validity: Validity, anomalies: list[Anomaly], doubts: tuple[Doubt, ...], coverage: Coverage
+    validity: Validity, totals: Mapping[str, int], doubts: tuple[Doubt, ...], coverage: Coverage
 ) -> str:
     """The verdict in one line for people."""
     if validity is Validity.INVALID:
-        names = Counter(anomaly.name for anomaly in anomalies)
-        told = ", ".join(f"{name} ×{count}" for name, count in names.most_common())
+        told = ", ".join(
+            f"{CATALOGUE[code].name} ×{count}" for code, count in Counter(totals).most_common()
+        )
         return f"Not exactly once: {told}."
     if validity is Validity.UNKNOWN:
         causes = ", ".join(dict.fromkeys(doubt.cause for doubt in doubts))

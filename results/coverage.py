@@ -6,12 +6,10 @@ with none of n gone wrong, the 95 % upper bound on the rate is 3/n, for runs lik
 """
 
 from collections import Counter
-from collections.abc import Collection
 
 from results.bundle import Bundle
-from results.history import OrderKey
-from results.latency import lateness_ms, percentile
-from results.overlap import overlapping_groups, sender_overlapping_groups
+from results.latency import percentile
+from results.overlap import overlapping_groups
 from results.records import FaultRecord, Stage
 from results.transactions import Transaction, rows_written, transactions
 from results.verdict import Coverage, FaultCount
@@ -20,19 +18,12 @@ AT_NO_POINT = ("blind", "polled")  # what such a crash hit is known afterwards o
 LOSES_ACKNOWLEDGEMENT = ("reply-lost", "commit-after-death")
 
 
-def cover(bundle: Bundle, stuck: Collection[OrderKey] = ()) -> Coverage:
-    """All figures of the coverage; an order that is known to be stuck is not unresolved."""
-    history = bundle.history
-    groups = history.groups()
+def cover(bundle: Bundle, stuck: int = 0) -> Coverage:
+    """All figures of the coverage; orders that are known to be stuck are not unresolved."""
+    history, figures = bundle.history, bundle.figures
     overlapping = overlapping_groups(bundle)
     faults = fault_counts(bundle)
     held = sorted((hold.released_ns - hold.parked_ns) / 1e6 for hold in bundle.holds)
-    late = sorted(ms for one in history.deliveries if (ms := lateness_ms(one)) is not None)
-    shipped = sorted(
-        (min(effects.values()) - min(one.intent.intended_ns for one in found)) / 1e6
-        for key, found in history.by_order.items()
-        if (effects := bundle.effects.get(key))
-    )
     blind = [facts for point, facts in _evidenced(bundle, "crash") if point in AT_NO_POINT]
     crashes = sum(
         count.evidenced
@@ -43,11 +34,11 @@ def cover(bundle: Bundle, stuck: Collection[OrderKey] = ()) -> Coverage:
     blind_in_transaction = sum(facts.get("landed_in_transaction") is True for facts in blind)
     exposures = len(overlapping) + crashes + blind_in_transaction
     return Coverage(
-        orders=len(history.by_order),
-        deliveries=len(history.deliveries),
-        retries=sum(one.intent.attempt > 1 for one in history.deliveries),
-        duplicate_groups=len(groups),
-        sender_overlapping_groups=len(sender_overlapping_groups(groups)),
+        orders=figures.orders,
+        deliveries=figures.deliveries,
+        retries=figures.retries,
+        duplicate_groups=figures.duplicate_groups,
+        sender_overlapping_groups=figures.sender_overlapping_groups,
         overlapping_groups=len(overlapping),
         faults=faults,
         hold_p50_ms=percentile(held, 0.50),
@@ -58,15 +49,15 @@ def cover(bundle: Bundle, stuck: Collection[OrderKey] = ()) -> Coverage:
         blind_in_transaction=blind_in_transaction,
         lost_acknowledgements=lost_acknowledgements(bundle),
         snapshots=len(bundle.snapshots),
-        lateness_p50_ms=percentile(late, 0.50),
-        lateness_p99_ms=percentile(late, 0.99),
+        lateness_p50_ms=figures.lateness_p50_ms,
+        lateness_p99_ms=figures.lateness_p99_ms,
         planned_orders=history.planned_orders,
         shed_orders=history.shed_orders,
-        unresolved_orders=len(set(history.unresolved()).difference(stuck)),
-        effects=sum(len(effects) for effects in bundle.effects.values()),
-        shipped_p50_ms=percentile(shipped, 0.50),
-        shipped_p99_ms=percentile(shipped, 0.99),
-        shipped_max_ms=shipped[-1] if shipped else None,
+        unresolved_orders=figures.unresolved_orders - stuck,
+        effects=figures.effects,
+        shipped_p50_ms=figures.shipped_p50_ms,
+        shipped_p99_ms=figures.shipped_p99_ms,
+        shipped_max_ms=figures.shipped_max_ms,
         exposures=exposures,
         bound=min(1.0, 3 / exposures) if exposures else None,
     )

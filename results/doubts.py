@@ -12,7 +12,7 @@ from results.bundle import Bundle
 from results.causes import Cause, cause
 from results.coverage import fault_name
 from results.ledger import COUNT_PREFIX
-from results.records import Outcome, Stage
+from results.records import Stage
 from results.verdict import Coverage, Doubt
 
 EXAMPLES_MAX = 3
@@ -122,25 +122,24 @@ def _inputs(bundle: Bundle) -> Iterator[Doubt]:
 
 def _traffic(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
     needs = bundle.manifest.thresholds
-    paid = [one for found in bundle.history.by_order.values() for one in found]
-    if not paid:
+    figures = bundle.figures
+    if not figures.paid:
         yield Doubt(
             cause="no-traffic",
             message="Not one paid order was announced to the service.",
             knob="Raise traffic.orders; look into logs/ for why the sender did not start.",
         )
-    elif not any(one.outcome is Outcome.OK for one in paid):
+    elif not figures.latency.ok:
         yield Doubt(
             cause="nothing-acknowledged",
-            message=f"None of {len(paid)} paid deliveries was acknowledged.",
+            message=f"None of {figures.paid} paid deliveries was acknowledged.",
             knob="Check the service's URL and secret: its answers are in history-*.jsonl.",
         )
-    for topic in ("orders/create", "orders/cancelled"):
-        other = [one for one in bundle.history.deliveries if one.intent.topic == topic]
-        if other and not any(one.outcome is Outcome.OK for one in other):
+    for topic, (sent, acknowledged) in figures.topics.items():
+        if sent and not acknowledged:
             yield Doubt(
                 cause="topic-refused",
-                message=f"None of {len(other)} deliveries of {topic} was acknowledged, so what the "
+                message=f"None of {sent} deliveries of {topic} was acknowledged, so what the "
                 "scenario is about did not take place.",
                 knob="Its answers are in history-*.jsonl. A service that does not take this topic "
                 "leaves its path out of onceproof.toml.",
@@ -241,12 +240,9 @@ def _faults(bundle: Bundle, coverage: Coverage) -> Iterator[Doubt]:
 
 def snapshot_gap_seconds(bundle: Bundle) -> tuple[float, float]:
     """The longest time of the paid traffic without a look at the ledger, and all of that time."""
-    paid = [one for found in bundle.history.by_order.values() for one in found]
-    if not bundle.manifest.ledger_queries or not paid:
+    begun_ns, ended_ns = bundle.figures.paid_begun_ns, bundle.figures.paid_ended_ns
+    if not bundle.manifest.ledger_queries or begun_ns is None or ended_ns is None:
         return 0.0, 0.0
-    begun_ns = min(one.intent.intended_ns for one in paid)
-    ended_ns = max(one.completion.done_ns if one.completion else one.intent.intended_ns
-                   for one in paid)  # fmt: skip
     looks = [shot.begun_ns for shot in bundle.snapshots if begun_ns < shot.begun_ns < ended_ns]
     times = [begun_ns, *sorted(looks), ended_ns]
     down = _database_down(bundle)

@@ -8,7 +8,6 @@ keys limits what any relay can do. None of these moves the verdict.
 from collections.abc import Iterator
 
 from results.bundle import Bundle
-from results.records import Outcome
 from results.verdict import Finding
 
 
@@ -18,17 +17,7 @@ def find_findings(bundle: Bundle) -> tuple[Finding, ...]:
 
 
 def _findings(bundle: Bundle) -> Iterator[Finding]:
-    history = bundle.history
-    settled = [
-        found
-        for found in history.by_order.values()
-        if any(one.outcome is Outcome.OK for one in found)
-    ]
-    errors = sum(
-        one.completion is not None and (one.completion.status or 0) >= 500
-        for found in settled
-        for one in found
-    )
+    errors = bundle.figures.spurious_errors
     if errors:
         yield Finding(
             name="spurious-5xx",

@@ -60,7 +60,7 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     return values[max(0, math.ceil(share * len(values)) - 1)]
 
 
-def lateness_ms(delivery: Delivery) -> float | None:
+def lateness_ns(delivery: Delivery) -> int | None:
     """How late the sender was with a first attempt of an orders/paid; None: not such a one.
 
     What it waited for the service's answer to earlier news of the order is not its own.
@@ -70,7 +70,13 @@ def lateness_ms(delivery: Delivery) -> float | None:
         return None
     if completion is None or completion.sent_ns is None:
         return None
-    return (completion.sent_ns - intent.intended_ns - intent.waited_ns) / 1e6
+    return completion.sent_ns - intent.intended_ns - intent.waited_ns
+
+
+def lateness_ms(delivery: Delivery) -> float | None:
+    """The same in ms."""
+    late_ns = lateness_ns(delivery)
+    return None if late_ns is None else late_ns / 1e6
 
 
 def latency_ms(delivery: Delivery) -> float | None:
@@ -83,22 +89,6 @@ def latency_ms(delivery: Delivery) -> float | None:
 def acknowledged_ms(deliveries: Iterable[Delivery]) -> list[float]:
     """The latencies of the `ok` deliveries, sorted."""
     return _tally(deliveries)[1]
-
-
-def measure(deliveries: Iterable[Delivery]) -> Latency:
-    """All deliveries together."""
-    deliveries = list(deliveries)
-    counts, values = _tally(deliveries)
-    return Latency(
-        ok=counts[Outcome.OK],
-        info=counts[Outcome.INFO],
-        fail=counts[Outcome.FAIL],
-        p50_ms=percentile(values, 0.50),
-        p90_ms=percentile(values, 0.90),
-        p99_ms=percentile(values, 0.99),
-        max_ms=values[-1] if values else None,
-        seconds=_seconds(deliveries),
-    )
 
 
 def series(deliveries: Iterable[Delivery], start_ns: int) -> list[Second]:
@@ -121,17 +111,6 @@ def series(deliveries: Iterable[Delivery], start_ns: int) -> list[Second]:
             )
         )
     return found
-
-
-def _seconds(deliveries: Sequence[Delivery]) -> float | None:
-    times = [
-        (one.intent.intended_ns, one.completion.done_ns)
-        for one in deliveries
-        if one.completion is not None and one.outcome is Outcome.OK
-    ]
-    if not times:
-        return None
-    return (max(done for _, done in times) - min(intended for intended, _ in times)) / 1e9
 
 
 def _tally(deliveries: Iterable[Delivery]) -> tuple[dict[Outcome, int], list[float]]:

@@ -3,11 +3,12 @@
 A webhook id was made by the sender for one order of one shop, so it decides. An order id names an
 order only where one shop alone uses it; where two do, the trace cannot say whose it is, and the
 flight names nobody. A transaction is about the orders that some flight of it names alone: a flight
-with a whole payload in it carries other ids that look like an order's.
+with a whole payload in it carries other ids that look like an order's. A batch of several orders in
+one statement is about none; that it handles them, their webhook ids tell.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from results.history import History, OrderKey, order_key
@@ -49,6 +50,14 @@ class Naming:
         """The orders that a transaction of these flights is about."""
         named = (self.of_flight(flight) for flight in flights)
         return frozenset(key for keys in named if len(keys) == 1 for key in keys)
+
+    def among(self, flights: Iterable[StatementTrace]) -> frozenset[OrderKey]:
+        """All orders that these flights name, alone or beside others."""
+        return frozenset().union(*map(self.of_flight, flights))
+
+    def handled_in(self, flights: Sequence[StatementTrace]) -> frozenset[OrderKey]:
+        """The orders that it is about, and those whose deliveries are in a batch of it."""
+        return self.of_flights(flights) | self.among(filter(self.carries_webhook, flights))
 
     def shares_id(self, key: OrderKey) -> bool:
         """True if another shop uses its order id: then not all flights about it can name it."""

@@ -13,13 +13,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from results.bundle import Bundle
+from results.figures import Interval, overlap, sender_overlapping_groups
 from results.history import Deliveries, OrderKey, begun_ns
 from results.records import ConnectionTrace
 from results.transactions import Transaction, is_behind, transactions
 
 ConnectionKey = tuple[str, int]
 Group = tuple[OrderKey, str]
-Interval = tuple[int, int, object]  # begin, end, whose
 
 
 def overlapping_groups(bundle: Bundle) -> set[Group]:
@@ -28,7 +28,7 @@ def overlapping_groups(bundle: Bundle) -> set[Group]:
     closed = _closed(bundle.connections)
     for transaction in transactions(bundle.statements):
         if not is_behind(transaction.replica):
-            for key in bundle.naming.of_flights(transaction.flights):
+            for key in bundle.naming.handled_in(transaction.flights):
                 about[key].append(transaction)
     groups = bundle.history.groups()
     sent_together = sender_overlapping_groups(groups)
@@ -36,7 +36,7 @@ def overlapping_groups(bundle: Bundle) -> set[Group]:
         group
         for group, deliveries in groups.items()
         if group in sent_together
-        and _overlap(list(_handling(about.get(group[0], ()), deliveries, closed)))
+        and overlap(_handling(about.get(group[0], ()), deliveries, closed))
     }
 
 
@@ -56,19 +56,6 @@ def _handling(
         if begin_ns is not None and begin_ns >= released_ns:
             carried = single & {key for flight in transaction.flights for key in flight.keys}
             yield begin_ns, end_ns, min(carried) if len(carried) == 1 else connection
-
-
-def sender_overlapping_groups(groups: dict[Group, Deliveries]) -> set[Group]:
-    """The groups of which two copies were under way at once, as the sender saw it."""
-    return {
-        group
-        for group, deliveries in groups.items()
-        if _overlap(
-            [(one.completion.sent_ns, one.completion.done_ns, one.intent.copy)
-             for one in deliveries
-             if one.completion is not None and one.completion.sent_ns is not None]
-        )
-    }  # fmt: skip
 
 
 def _closed(connections: Iterable[ConnectionTrace]) -> dict[ConnectionKey, int]:
@@ -94,15 +81,3 @@ def _interval(
     if last.state_after != "I":
         end_ns = max(end_ns, closed.get(key, 0))
     return next(reached, None), end_ns, key
-
-
-def _overlap(intervals: list[Interval]) -> bool:
-    """Whether two intervals of different owners overlap: (begin, end, owner)."""
-    ordered = sorted(intervals, key=lambda interval: interval[:2])
-    for index, (_, end, owner) in enumerate(ordered):
-        for begin, _, other in ordered[index + 1 :]:
-            if begin >= end:
-                break
-            if other != owner:
-                return True
-    return False

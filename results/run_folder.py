@@ -9,11 +9,12 @@ A run may be reduced to its small files (`slim`): what it came to can be read an
 then on, and whoever wants to judge it again is told that its history was not kept.
 """
 
+import dataclasses
 import os
 import re
 import shutil
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -146,6 +147,31 @@ class RunFolder:
         `traffic_alone`: only what was sent and what was shipped, which is a small part of it.
         ConfigError where the history was not kept.
         """
+        bundle = self.load_small(wire=not traffic_alone)
+        notes: list[Note] = []
+        histories = self.histories()
+        history: list[Record] = []
+        for path in histories:
+            history += read_records(path, HISTORY, notes)
+        witness = read_records(self.witness, WITNESS, notes)
+        looks = [] if traffic_alone else read_records(self.ledger, Snapshot, notes)
+        return dataclasses.replace(
+            bundle,
+            intents=_only(history, Intent),
+            completions=_only(history, Completion),
+            generator_ends=_only(history, GeneratorEnd),
+            history_files=max(1, len(histories)),
+            calls=_only(witness, ProviderCall),
+            replies=_only(witness, ProviderReply),
+            snapshots=_only(looks, Snapshot),
+            notes=in_order((*notes, *bundle.notes)),
+        )
+
+    def load_small(self, *, wire: bool = True) -> Bundle:
+        """The run without its orders: the manifest, the wire's trace, the journal, the resources.
+
+        ConfigError where the history was not kept.
+        """
         manifest = self.read_manifest()
         if not manifest.history_kept:
             raise ConfigError(
@@ -153,30 +179,25 @@ class RunFolder:
                 f"or prove nothing. Read {self.report}, or run the matrix with --keep."
             )
         notes: list[Note] = []
-        histories = self.histories()
-        history: list[Record] = []
-        for path in histories:
-            history += read_records(path, HISTORY, notes)
-        witness = read_records(self.witness, WITNESS, notes)
-        wire = [] if traffic_alone else read_records(self.wire, WIRE, notes)
-        looks = [] if traffic_alone else read_records(self.ledger, Snapshot, notes)
+        trace = read_records(self.wire, WIRE, notes) if wire else []
         return Bundle(
             manifest=manifest,
-            intents=_only(history, Intent),
-            completions=_only(history, Completion),
-            generator_ends=_only(history, GeneratorEnd),
-            history_files=max(1, len(histories)),
-            calls=_only(witness, ProviderCall),
-            replies=_only(witness, ProviderReply),
             has_witness_file=self.witness.exists(),
-            statements=_only(wire, StatementTrace),
-            connections=_only(wire, ConnectionTrace),
-            holds=_only(wire, HoldTrace),
-            snapshots=_only(looks, Snapshot),
+            statements=_only(trace, StatementTrace),
+            connections=_only(trace, ConnectionTrace),
+            holds=_only(trace, HoldTrace),
             faults=_only(read_records(self.journal, JOURNAL, notes), FaultRecord),
             resources=_only(read_records(self.resources, Resources, []), Resources),
             notes=tuple(notes),
         )
+
+
+def in_order(notes: Iterable[Note]) -> tuple[Note, ...]:
+    """Notes by the file that they are of, in the order in which a reader wants to know."""
+    files = ("history", "witness", "wire", "ledger", "journal")
+    return tuple(
+        sorted(notes, key=lambda note: [note.file.startswith(name) for name in files], reverse=True)
+    )
 
 
 def default_runs_root(start: Path | None = None) -> Path:
@@ -204,18 +225,29 @@ def append_line(path: Path, record: Record) -> None:
 def read_records(path: Path, kinds: Any, notes: list[Note]) -> list[Record]:
     """The records of a file; a missing file has none. Lines that cannot be read go to `notes`."""
     decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(kinds)
-    records: list[Record] = []
     if not path.exists():
-        return records
+        return []
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                records.append(decoder.decode(line))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                torn = not line.endswith(b"\n")
-                notes.append(Note(file=path.name, line=number, torn=torn, problem=str(error)))
+        return read_lines(lines, decoder, path.name, notes)
+
+
+def read_lines(
+    lines: Iterable[bytes],
+    decoder: "msgspec.json.Decoder[T]",
+    file: str,
+    notes: list[Note],
+    first: int = 1,
+) -> list[T]:
+    """The records of some lines, the first of which has that number in its file."""
+    records: list[T] = []
+    for number, line in enumerate(lines, start=first):
+        if not line.strip():
+            continue
+        try:
+            records.append(decoder.decode(line))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            torn = not line.endswith(b"\n")
+            notes.append(Note(file=file, line=number, torn=torn, problem=str(error)))
     return records
 
 

@@ -1,8 +1,9 @@
 """Scenarios: one short readable file each; the machinery is in `scenarios.engine`."""
 
-from loadtests.traffic import Mix
+from loadtests.traffic import Mix, Rush
 from results.records import Thresholds
 from scenarios.engine.scenario import (
+    Autoscale,
     Blind,
     Burst,
     ClockSkew,
@@ -30,6 +31,7 @@ from scenarios.engine.scenario import (
 )
 
 __all__ = [
+    "Autoscale",
     "Blind",
     "Burst",
     "ClockSkew",
@@ -52,6 +54,7 @@ __all__ = [
     "ProviderFault",
     "RollingRestart",
     "Rollout",
+    "Rush",
     "Scale",
     "Scenario",
     "Thresholds",

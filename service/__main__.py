@@ -11,14 +11,15 @@ import logging
 import signal
 import sys
 
-import asyncpg
 import structlog
 import uvloop
 from aiohttp import web
 from structlog.tracebacks import ExceptionDictTransformer
 
 from service.app import App
-from service.database import apply_schema_when_reachable, close_pool, open_pool
+from service.database import apply_schema_when_reachable, open_pool
+from service.fast_lane import FastLane
+from service.pool import Pool
 from service.provider import Provider
 from service.relay import WORKERS, run_relay
 from service.relays import load_relay, relay_names
@@ -50,20 +51,26 @@ def main(arguments: list[str]) -> int:
 
 async def _web(settings: Settings) -> int:
     stop = _stop_on_signals()
-    pool = await open_pool(
+    pool = open_pool(
         settings.database_url, settings.pool_size, "onceproof-service web", settings.isolation
     )
     async with Provider(settings.fulfillment_url) as provider:
         app = App(settings, pool, provider)
         runner = app.runner(DRAIN_SECONDS)
         await runner.setup()
+        assert runner.server is not None
+        lane = FastLane(app.deliveries, runner.server)
         try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
+            if settings.ingest == "fast":
+                await lane.listen(settings.host, settings.port)
+            else:
+                await web.TCPSite(runner, settings.host, settings.port).start()
         except OSError as error:
             log.error("cannot listen", host=settings.host, port=settings.port, error=str(error))
             await runner.cleanup()
             return 1
-        log.info("listening", addresses=runner.addresses, strategy=settings.strategy)
+        addresses = lane.addresses or runner.addresses
+        log.info("listening", addresses=addresses, strategy=settings.strategy)
         status = 0
         try:
             app.schema_applied = await _schema_unless_stopped(pool, stop)
@@ -75,15 +82,16 @@ async def _web(settings: Settings) -> int:
             app.draining = True
             log.info("draining")
             await asyncio.sleep(DRAIN_NOTICE_SECONDS)
+            await lane.drain(DRAIN_SECONDS)
             await runner.cleanup()
-            await close_pool(pool, POOL_CLOSE_SECONDS)
+            await pool.close(POOL_CLOSE_SECONDS)
         log.info("stopped")
         return status
 
 
 async def _relay(settings: Settings) -> int:
     stop = _stop_on_signals()
-    pool = await open_pool(settings.database_url, WORKERS, "onceproof-service relay")
+    pool = open_pool(settings.database_url, WORKERS, "onceproof-service relay")
     async with Provider(settings.fulfillment_url) as provider:
         try:
             await _schema_unless_stopped(pool, stop)
@@ -94,23 +102,23 @@ async def _relay(settings: Settings) -> int:
             log.error("the database did not come")
             return 1
         finally:
-            await close_pool(pool, POOL_CLOSE_SECONDS)
+            await pool.close(POOL_CLOSE_SECONDS)
     return 0
 
 
 async def _schema(settings: Settings) -> int:
-    pool = await open_pool(settings.database_url, 1, "onceproof-service schema")
+    pool = open_pool(settings.database_url, 1, "onceproof-service schema")
     try:
         await apply_schema_when_reachable(pool)
     except TimeoutError:
         log.error("the database did not come")
         return 1
     finally:
-        await close_pool(pool, POOL_CLOSE_SECONDS)
+        await pool.close(POOL_CLOSE_SECONDS)
     return 0
 
 
-async def _schema_unless_stopped(pool: asyncpg.Pool, stop: asyncio.Event) -> bool:
+async def _schema_unless_stopped(pool: Pool, stop: asyncio.Event) -> bool:
     """True once the schema is there, False if told to stop first; TimeoutError: no database."""
     applying = asyncio.create_task(apply_schema_when_reachable(pool))
     stopping = asyncio.create_task(stop.wait())

@@ -1,24 +1,19 @@
-"""The connection pool, the schema, and which errors a retry heals.
-
-The pool opens connections when they are needed and replaces those that were cut, so the service
-starts before its database does and survives its restarts. The default reset query of asyncpg is
-turned off: it costs a round trip per delivery, and nothing here changes session state (an open
-transaction is still rolled back on release).
-"""
+"""How the database is reached, its schema, transactions, and which errors a retry heals."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from importlib import resources
 from typing import Any, Protocol
 
 import asyncpg
 import structlog
 
+from service.pool import Pool
+
 SCHEMA_LOCK = 0x0CE_5C4E_3A
 CONNECT_TIMEOUT_SECONDS = 5.0
 STATEMENT_TIMEOUT_SECONDS = 10.0
-ACQUIRE_TIMEOUT_SECONDS = 5.0
 SCHEMA_DEADLINE_SECONDS = 60.0
 RETRY_SECONDS = 0.1
 
@@ -61,36 +56,27 @@ class CommitError(Exception):
     """COMMIT did not commit: Postgres answers ROLLBACK, without an error, to an aborted one."""
 
 
-async def open_pool(
-    url: str, size: int, name: str, isolation: str = "read committed"
-) -> asyncpg.Pool:
+def open_pool(url: str, size: int, name: str, isolation: str = "read committed") -> Pool:
     """A pool of at most `size` connections, none of them opened yet.
 
     `isolation` is the level of every transaction that does not name its own.
     """
-    return await asyncpg.create_pool(
-        url,
-        min_size=0,
-        max_size=size,
-        timeout=CONNECT_TIMEOUT_SECONDS,
-        command_timeout=STATEMENT_TIMEOUT_SECONDS,
-        reset=_keep_session,
-        server_settings={"application_name": name, "default_transaction_isolation": isolation},
-    )
+
+    def connect() -> Awaitable[asyncpg.Connection]:
+        return asyncpg.connect(
+            url,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=STATEMENT_TIMEOUT_SECONDS,
+            server_settings={"application_name": name, "default_transaction_isolation": isolation},
+        )
+
+    return Pool(connect, size)
 
 
-async def close_pool(pool: asyncpg.Pool, timeout_seconds: float) -> None:
-    """Close the pool; connections still busy at the deadline are cut."""
-    try:
-        await asyncio.wait_for(pool.close(), timeout_seconds)
-    except TimeoutError:
-        pool.terminate()
-
-
-async def apply_schema(pool: asyncpg.Pool) -> None:
+async def apply_schema(pool: Pool) -> None:
     """Create the tables unless they exist; replicas that start together take turns."""
     text = resources.files("service").joinpath("schema.sql").read_text("utf-8")
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with pool.acquire() as connection:
         # Looking first keeps a restarted replica from queueing behind anything.
         if await connection.fetchval(_APPLIED):
             return
@@ -101,7 +87,7 @@ async def apply_schema(pool: asyncpg.Pool) -> None:
 
 
 async def apply_schema_when_reachable(
-    pool: asyncpg.Pool, deadline_seconds: float = SCHEMA_DEADLINE_SECONDS
+    pool: Pool, deadline_seconds: float = SCHEMA_DEADLINE_SECONDS
 ) -> None:
     """Apply the schema, waiting a bounded time for a database that is still starting."""
     async with asyncio.timeout(deadline_seconds):
@@ -136,7 +122,3 @@ async def rollback(session: Session) -> None:
     """ROLLBACK; if the connection is gone, its transaction is gone too."""
     with contextlib.suppress(*TRANSIENT_ERRORS):
         await session.execute("ROLLBACK")
-
-
-async def _keep_session(_connection: asyncpg.Connection) -> None:
-    """Nothing to undo: see the module's docstring."""

@@ -4,16 +4,14 @@ Shopify promises no order among topics, so each may come first. Each is one stat
 by itself and moves the status one way only: pending, then either paid or cancelled for good.
 """
 
-import asyncpg
-
-from service.database import ACQUIRE_TIMEOUT_SECONDS
+from service.pool import Pool
 from service.strategies import Answer
 from service.webhook import Webhook
 
 
-async def insert_pending(webhook: Webhook, pool: asyncpg.Pool) -> Answer:
+async def insert_pending(webhook: Webhook, pool: Pool) -> Answer:
     """orders/create may come after the others: it never changes an order that exists."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with pool.acquire() as connection:
         await connection.execute(
             "INSERT INTO orders (shop, order_id, status, total_price)"
             " VALUES ($1, $2, 'pending', $3::text::numeric) ON CONFLICT DO NOTHING",
@@ -24,12 +22,12 @@ async def insert_pending(webhook: Webhook, pool: asyncpg.Pool) -> Answer:
     return Answer(200, "order known")
 
 
-async def cancel_unless_paid(webhook: Webhook, pool: asyncpg.Pool) -> Answer:
+async def cancel_unless_paid(webhook: Webhook, pool: Pool) -> Answer:
     """An unknown order is inserted as cancelled, so that a late orders/paid finds it so.
 
     A paid one stays paid: it is on its way, and giving the money back is another process.
     """
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with pool.acquire() as connection:
         tag = await connection.execute(
             "INSERT INTO orders (shop, order_id, status, total_price)"
             " VALUES ($1, $2, 'cancelled', $3::text::numeric)"

@@ -6,10 +6,10 @@ other's way is the relay's own affair.
 
 import asyncio
 
-import asyncpg
 import structlog
 
 from service.database import TRANSIENT_ERRORS, CommitError
+from service.pool import Pool
 from service.provider import Provider
 from service.relays import ShipOne
 
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 async def run_relay(
     ship_one: ShipOne,
-    pool: asyncpg.Pool,
+    pool: Pool,
     provider: Provider,
     poll_seconds: float,
     stop: asyncio.Event,
@@ -35,7 +35,7 @@ async def run_relay(
 
 async def _work(
     ship_one: ShipOne,
-    pool: asyncpg.Pool,
+    pool: Pool,
     provider: Provider,
     poll_seconds: float,
     stop: asyncio.Event,

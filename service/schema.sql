@@ -95,3 +95,77 @@ BEGIN
     RETURN 'fulfillment requested';
 END
 $$;
+
+-- For the strategy `group`: the same for many orders in one transaction, each step for all of them
+-- before the next one. An order has a place in the first five arrays, a webhook id one in the next
+-- three and a line of an order one in the last three; `delivery_of` and `line_of` say of which order.
+-- Whoever calls it sorts: orders by id, webhook ids by themselves. Rows are locked in that order, and
+-- stock in SKU order, so that two batches wait for each other instead of deadlocking. The answer has
+-- an outcome for each order.
+CREATE FUNCTION fulfil_paid_orders(
+    shops text[], numbers bigint[], prices text[], wanted text[], keys text[],
+    about text, deliveries text[], delivery_of integer[], delivery_first boolean[],
+    line_of integer[], line_sku text[], line_quantity bigint[]
+) RETURNS text[] LANGUAGE plpgsql AS $$
+DECLARE
+    outcomes text[];
+BEGIN
+    WITH decided AS (
+        INSERT INTO orders (shop, order_id, status, total_price)
+        SELECT shop, number, 'paid', price::numeric
+        FROM unnest(shops, numbers, prices) WITH ORDINALITY AS asked (shop, number, price, place)
+        ORDER BY place
+        ON CONFLICT (shop, order_id) DO UPDATE SET status = 'paid', updated_at = now()
+            WHERE orders.status = 'pending'
+        RETURNING shop, order_id
+    )
+    SELECT array_agg(CASE WHEN decided.shop IS NOT NULL THEN 'fulfillment requested' END
+                     ORDER BY place)
+    INTO outcomes
+    FROM unnest(shops, numbers) WITH ORDINALITY AS asked (shop, number, place)
+    LEFT JOIN decided ON decided.shop = asked.shop AND decided.order_id = asked.number;
+
+    INSERT INTO fulfillment_requests (shop, order_id, idempotency_key, lines)
+    SELECT shop, number, key, lines::jsonb
+    FROM unnest(shops, numbers, keys, wanted) WITH ORDINALITY AS asked (shop, number, key, lines, place)
+    WHERE outcomes[place] IS NOT NULL ORDER BY place;
+
+    WITH line AS (
+        SELECT place, sku, quantity
+        FROM unnest(line_of, line_sku, line_quantity) AS ordered (place, sku, quantity)
+        WHERE outcomes[place] IS NOT NULL
+    ), locked AS MATERIALIZED (
+        SELECT stock.sku FROM stock WHERE stock.sku IN (SELECT sku FROM line)
+        ORDER BY stock.sku FOR UPDATE
+    ), taken AS (
+        UPDATE stock SET remaining = remaining - total.quantity
+        FROM (SELECT sku, sum(quantity)::bigint AS quantity FROM line GROUP BY sku) AS total
+        JOIN locked ON locked.sku = total.sku
+        WHERE stock.sku = total.sku
+    )
+    INSERT INTO stock_movements (shop, order_id, sku, quantity)
+    SELECT shops[place], numbers[place], line.sku, quantity
+    FROM line JOIN locked ON locked.sku = line.sku;
+
+    IF array_position(outcomes, NULL) IS NOT NULL THEN
+        -- A query of its own sees what the first one has waited for; a settled status stays.
+        SELECT array_agg(
+            CASE WHEN outcomes[place] IS NOT NULL THEN outcomes[place]
+                 WHEN orders.status = 'paid' THEN 'duplicate order' ELSE 'order cancelled' END
+            ORDER BY place)
+        INTO outcomes
+        FROM unnest(shops, numbers) WITH ORDINALITY AS asked (shop, number, place)
+        LEFT JOIN orders ON orders.shop = asked.shop AND orders.order_id = asked.number;
+    END IF;
+
+    INSERT INTO shopify_webhook_log (webhook_id, topic, shop, order_id, status)
+    SELECT delivery, about, shops[of_order], numbers[of_order],
+        CASE WHEN first AND outcomes[of_order] = 'fulfillment requested'
+            THEN 'success' ELSE 'duplicate_internal_status' END
+    FROM unnest(deliveries, delivery_of, delivery_first) WITH ORDINALITY
+        AS came (delivery, of_order, first, place)
+    WHERE outcomes[of_order] <> 'order cancelled' ORDER BY place
+    ON CONFLICT (webhook_id) DO NOTHING;
+    RETURN outcomes;
+END
+$$;

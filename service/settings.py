@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+INGESTS = ("aiohttp", "fast")
 ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 
 
@@ -24,6 +25,7 @@ class Settings:
     secrets: tuple[bytes, ...] = field(default=(), repr=False)  # current, then previous
     strategy: str = "insert_first"
     isolation: str = "read committed"
+    ingest: str = "aiohttp"
     relay: str = "skip_locked"
     fulfillment_url: str = ""
     pool_size: int = 8
@@ -43,6 +45,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         ),
         strategy=environment.get("STRATEGY", "insert_first"),
         isolation=_one_of(environment, "ISOLATION", ISOLATION_LEVELS),
+        ingest=_one_of(environment, "INGEST", INGESTS),
         relay=environment.get("RELAY", "skip_locked"),
         fulfillment_url=environment.get("FULFILLMENT_URL", ""),
         pool_size=int(_number(environment, "POOL_SIZE", 8, 1, 1000)),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from cluster import memory_group, skewed_clock
 from cluster.faults.aim import Aim, take_aim
+from cluster.faults.autoscale import Autoscale
 from cluster.faults.clock_skew import ClockSkew
 from cluster.faults.context import Fault, FaultContext
 from cluster.faults.crash import Crash
@@ -34,6 +35,7 @@ from results.records import Evidence
 __all__ = [
     "NEEDS",
     "Aim",
+    "Autoscale",
     "ClockSkew",
     "Crash",
     "DbCrash",

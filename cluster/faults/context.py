@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cluster.journal import Journal
-from cluster.place import Place, Replica
+from cluster.place import Autoscaled, Place, Replica
 from cluster.wire.rules import Action, ClientEnd, Park, WireState
 from results.errors import ClusterError
 from results.records import Evidence, Stage
@@ -115,6 +115,15 @@ class Administrator(Protocol):
 
     async def unscale(self) -> None:
         """Ask for as many as at first; harmless when nothing was scaled."""
+
+    async def autoscale(self, most: int, *, cpu_percent: int, calm_seconds: int) -> int:
+        """Have an autoscaler decide how many there are, on CPU; how many were asked for before."""
+
+    async def autoscaled(self) -> Autoscaled:
+        """What it has seen and asked for, and who is there."""
+
+    async def unautoscale(self) -> None:
+        """No autoscaler any more, and as many as at first; harmless when there was none."""
 
     async def roll_out(self) -> None:
         """Ask for a new pod in place of each web replica."""

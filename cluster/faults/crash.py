@@ -45,7 +45,7 @@ _FATE = {
 }
 _DEATH_SECONDS = 2.0
 _PROOF_SECONDS = 3.0
-_RECOVER_SECONDS = 30.0
+_RECOVER_SECONDS = 90.0  # a pod on a busy node, its readiness included
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from results.errors import ClusterError
 from results.records import Evidence, Stage
 
 _DEATH_SECONDS = 2.0
-_RECOVER_SECONDS = 30.0
+_RECOVER_SECONDS = 90.0  # a pod on a busy node, its readiness included
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from cluster.kube.autoscaler import Autoscaler
 from cluster.kube.changes import Changes, is_node_ready
 from cluster.kube.channels import execute
 from cluster.kube.gateway import MERGE_PATCH, ApiError, Gateway
@@ -28,7 +29,7 @@ from cluster.kube.pods import HARNESS, Pods, container_of, is_replica, replica_o
 from cluster.kube.rungs import FIND_FIRST, told
 from cluster.kube.theirs import is_settled
 from cluster.kube.watch import status_of
-from cluster.place import Replica
+from cluster.place import Autoscaled, Replica
 from results.errors import ClusterError, ConfigError
 
 EVICT_SECONDS = 180.0
@@ -64,6 +65,7 @@ class PodAdministrator:
     deployment: str
     node_down: str = ""  # commands; {node} stands for the node's name
     node_up: str = ""
+    autoscaler: Autoscaler | None = None  # None: none may be made
 
     # ------------------------------------------------------------------ pods
 
@@ -208,6 +210,39 @@ class PodAdministrator:
         """Ask for as many as at first; harmless when nothing was scaled."""
         await self.changes.restore("Deployment", self.deployment, SCALED)
 
+    async def autoscale(self, most: int, *, cpu_percent: int, calm_seconds: int) -> int:
+        """Have an autoscaler decide how many there are, on CPU; how many were asked for before."""
+        least = int((await self._deployment())["spec"]["replicas"])
+        self._all_may_leave()
+        await self._own_autoscaler().make(
+            least, most, cpu_percent=cpu_percent, calm_seconds=calm_seconds
+        )
+        return least
+
+    async def autoscaled(self) -> Autoscaled:
+        """What it has seen and asked for, and who is there."""
+        seen = await self._own_autoscaler().seen()
+        deployment = await self._deployment()
+        ready, settled = self._ready(deployment)
+        return Autoscaled(
+            wanted=deployment["spec"]["replicas"], cpu_percent=seen.cpu_percent,
+            ready=tuple(ready), settled=settled, words=seen.words,
+        )  # fmt: skip
+
+    async def unautoscale(self) -> None:
+        """No autoscaler any more, and as many as at first; harmless when there was none."""
+        autoscaler = self._own_autoscaler()
+        if (least := await autoscaler.remove()) is not None:
+            await self.gateway.patch(
+                "Deployment", self.deployment, {"spec": {"replicas": least}},
+                content_type=MERGE_PATCH,
+            )  # fmt: skip
+
+    def _own_autoscaler(self) -> Autoscaler:
+        if self.autoscaler is None:
+            raise ClusterError("autoscale: of a Deployment of yours only the database is changed")
+        return self.autoscaler
+
     async def roll_out(self) -> None:
         """Change the template's annotation, as `kubectl rollout restart` does."""
         self._all_may_leave()
@@ -220,9 +255,8 @@ class PodAdministrator:
         deadline = time.monotonic() + timeout_seconds
         while True:
             deployment = await self._deployment()
-            web = [replica_of(pod) for pod in self.place.watch.now.values() if is_web(pod)]
-            ready = [replica for replica in web if replica.ready]
-            if is_settled(deployment) and len(ready) == deployment["spec"]["replicas"] == len(web):
+            ready, settled = self._ready(deployment)
+            if settled:
                 return ready
             if time.monotonic() >= deadline:
                 raise ClusterError(
@@ -231,6 +265,13 @@ class PodAdministrator:
                     f"`kubectl describe deployment {self.deployment}` tells why"
                 )
             await asyncio.sleep(POLL_SECONDS)
+
+    def _ready(self, deployment: Manifest) -> tuple[list[Replica], bool]:
+        """The web replicas that are ready, and whether they are those that were asked for."""
+        web = [replica_of(pod) for pod in self.place.watch.now.values() if is_web(pod)]
+        ready = [replica for replica in web if replica.ready]
+        wanted = deployment["spec"]["replicas"]
+        return ready, is_settled(deployment) and len(ready) == wanted == len(web)
 
     async def _deployment(self) -> Manifest:
         found = await self.gateway.get("Deployment", self.deployment)

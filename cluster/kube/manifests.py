@@ -6,7 +6,7 @@ stands in a Secret and a ConfigMap, by reference.
 """
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,10 @@ def load(folder: Path) -> list[Manifest]:
 
 
 def for_run(
-    manifests: Iterable[Manifest], *, namespace: str, run: str, image: str, replicas: int
-) -> Iterator[Manifest]:
-    """The same objects as one run's own."""
+    manifests: Iterable[Manifest], *, namespace: str, run: str, image: str, replicas: int,
+    requests: Mapping[str, str] | None = None,
+) -> Iterator[Manifest]:  # fmt: skip
+    """The same objects as one run's own; `requests`: what each container asks of its node."""
     for given in manifests:
         manifest = copy.deepcopy(given)
         label(manifest["metadata"], run)
@@ -51,6 +52,7 @@ def for_run(
         if template is not None:
             label(template["metadata"], run)
             set_image(template["spec"], image)
+            set_requests(template["spec"], requests)
         if manifest["kind"] == "Deployment" and manifest["metadata"]["name"] == SERVICE:
             manifest["spec"]["replicas"] = replicas
         yield manifest
@@ -66,6 +68,13 @@ def set_image(spec: dict[str, Any], image: str) -> None:
     for container in (*spec.get("initContainers", ()), *spec["containers"]):
         container["image"] = image
         container["imagePullPolicy"] = "IfNotPresent"
+
+
+def set_requests(spec: dict[str, Any], requests: Mapping[str, str] | None) -> None:
+    """Every container of ours asks for this much (None: what it ships with); limits stay."""
+    for container in (*spec.get("initContainers", ()), *spec["containers"]):
+        if requests is not None:
+            container["resources"]["requests"] = dict(requests)
 
 
 def settings(

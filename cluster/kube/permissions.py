@@ -78,6 +78,7 @@ FAULTS = (
     Row("drain", "Pod", "get"),
     Row("drain", "Pod", "create", "eviction"),
     Row("drain", "Node", "get patch"),
+    Row("autoscale", "HorizontalPodAutoscaler", "get create delete"),
     Row("node-down", "Node", "get"),
 )
 MAKE_NAMESPACE = Row("make the namespace", "Namespace", "get create delete")

@@ -1,10 +1,10 @@
 """A Deployment of the user's as the service under test: found, read, and given back as it was.
 
-One variable of its template is changed, the one that carries the database's URL, so that the run's
-own database answers behind the wire: a rollout when the run begins, and one when it ends. What
-stood there before stays in an annotation of the same object, since it may hold a password, which
-no journal shall hold. Everything else is only read: the secret that webhooks are signed with, and
-where the provider is.
+One variable of its template is changed, the one that carries the database's URL (or one volume,
+that of its settings file), so that the run's own database answers behind the wire: a rollout when
+the run begins, and one when it ends. What stood there before stays in an annotation of the same
+object, since it may hold a password, which no journal shall hold. Everything else is only read:
+the secret that webhooks are signed with, and where the provider is.
 
 Its pods carry no label of ours. So we see each with two marks that the API server never gets: the
 role `web`, and the container that counts.
@@ -22,10 +22,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from cluster.kube import their_settings
 from cluster.kube.gateway import JSON_PATCH, ApiError, Gateway
 from cluster.kube.kinds import Manifest
 from cluster.kube.manifests import NAME, RUN
 from cluster.kube.pods import ROLE, THEIR_CONTAINER
+from cluster.kube.their_settings import TheirSettings, find_settings, is_ours, replaced
 from results.errors import ClusterError, ConfigError
 
 BEFORE = "onceproof.dev/before"  # the annotation: what stood in the variable's place
@@ -43,12 +45,13 @@ class Theirs:
 
     deployment: str
     container: str
-    variable: str  # carries the database's URL
+    variable: str  # carries the database's URL; "": its settings file does
     url: str  # where its webhooks are answered, as seen from a pod
     replicas: int
     selector: dict[str, str]
     secret: str = field(repr=False)  # that webhooks are signed with
     provider: str  # "" where the witness does not stand in for it
+    settings: TheirSettings | None = None  # None: it reads no such file
 
     def seen(self, run: str) -> "Seen":
         """How its pods and those of a run are seen."""
@@ -82,7 +85,7 @@ class Seen:
 
 async def find(
     gateway: Gateway, deployment: str, *, container: str, url: str, database_from: str,
-    secret_from: str, provider_from: str,
+    secret_from: str, provider_from: str, settings: str = "",
 ) -> Theirs:  # fmt: skip
     """Read it; ConfigError for one that is not there or is not as onceproof.toml says."""
     found = await gateway.get("Deployment", deployment)
@@ -114,13 +117,15 @@ async def find(
         for name in (database_from, secret_from, provider_from)
     ]
     for name, value in ((database_from, database), (secret_from, secret)):
-        if value is None:
+        if name and value is None:
             raise ConfigError(f"{where} has no variable {name} that can be read in {chosen!r}.")
     stands_in = urlsplit(provider or "").hostname == PROVIDER_HOST
     return Theirs(
         deployment=deployment, container=chosen, variable=database_from, url=url,
         replicas=int(found["spec"].get("replicas", 1)), selector=selector["matchLabels"],
         secret=secret or "", provider=(provider or "") * stands_in,
+        settings=await find_settings(gateway, found["spec"]["template"]["spec"], settings, where)
+        if settings else None,
     )  # fmt: skip
 
 
@@ -161,15 +166,18 @@ async def redirect(gateway: Gateway, theirs: Theirs) -> None:
         path, env = place_of(found, theirs.container)
         entry = {"name": theirs.variable, "valueFrom": OURS}
         at = index_of(env, theirs.variable)
-        before = {"container": theirs.container, "variable": theirs.variable,
-                  "entry": None if at is None else env[at]}  # fmt: skip
+        before: Manifest = {"container": theirs.container, "variable": theirs.variable,
+                            "entry": None if at is None else env[at]}  # fmt: skip
         operations: list[Manifest] = []
-        if not env:
+        if theirs.settings is not None:
+            where, volume = volume_of(found, theirs.settings.volume)
+            before["volume"] = volume
+            operations.append({"op": "replace", "path": where, "value": replaced(volume)})
+        if theirs.variable and not env:
             operations.append({"op": "add", "path": f"{path}/env", "value": [entry]})
-        elif at is None:
-            operations.append({"op": "add", "path": f"{path}/env/{len(env)}", "value": entry})
-        else:
-            operations.append({"op": "replace", "path": f"{path}/env/{at}", "value": entry})
+        elif theirs.variable:
+            verb, place = ("add", len(env)) if at is None else ("replace", at)
+            operations.append({"op": verb, "path": f"{path}/env/{place}", "value": entry})
         if "annotations" not in found["metadata"]:
             operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
         return [*operations, {"op": "add", "path": annotation(), "value": json.dumps(before)}]
@@ -186,6 +194,10 @@ async def give_back(gateway: Gateway, deployment: str) -> None:
             return []
         before = json.loads(noted)
         operations: list[Manifest] = [{"op": "remove", "path": annotation()}]
+        if volume := before.get("volume"):
+            where, now = volume_of(found, volume["name"])
+            if is_ours(now):  # else somebody has set it since
+                operations.append({"op": "replace", "path": where, "value": volume})
         path, env = place_of(found, before["container"])
         at = index_of(env, before["variable"])
         if at is None or env[at].get("valueFrom") != OURS:
@@ -212,6 +224,13 @@ def place_of(deployment: Manifest, container: str) -> tuple[str, list[Manifest]]
         if one["name"] == container:
             return f"/spec/template/spec/containers/{number}", one.get("env") or []
     return "", []
+
+
+def volume_of(deployment: Manifest, name: str) -> tuple[str, Manifest]:
+    """A volume of the template as a JSON pointer, and what it is; {} when it has gone."""
+    pod = deployment["spec"]["template"]["spec"]
+    at = their_settings.place_of(pod, name)
+    return f"/spec/template/spec/volumes/{at}", {} if at is None else pod["volumes"][at]
 
 
 def index_of(env: list[Manifest], variable: str) -> int | None:

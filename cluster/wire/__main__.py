@@ -5,6 +5,7 @@ on no command line, and the wire logs in there by itself.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import ssl
@@ -32,6 +33,7 @@ async def serve(
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    gc.freeze()  # a collection walks what is new, not all modules; it would stop every round trip
     flushing = asyncio.create_task(server.flush_forever())
     sys.stdout.write(f"ready {port}\n")
     sys.stdout.flush()

@@ -15,6 +15,7 @@ from cluster.wire.flight import Flight, is_step, state_after, writes
 from cluster.wire.statements import FLIGHT_MAX, KEYS_MAX, Statements
 from results.records import ConnectionTrace, StatementTrace
 
+UNREAD_MAX = 64  # flights, each of some KB at most
 _Item = TypeVar("_Item")
 
 
@@ -32,8 +33,10 @@ class Conversation:
         self.current: Flight | None = None  # being read, delayed or held
         self.statements = Statements()
         self.progress = asyncio.Event()  # set whenever the server finished something
-        self._application_name = application_name
+        self.application_name = application_name
+        self.eof_ns: int | None = None  # when the client ended
         self._transaction_keys: set[str] = set()
+        self._unread: list[Flight] = []  # of the open transaction: their keys are read when asked
         self._flights = 0
         self._steps = 0  # of the open transaction, so far
         self._wrote = False  # the open transaction has, by its text
@@ -66,6 +69,7 @@ class Conversation:
     @property
     def keys(self) -> frozenset[str]:
         """The ids seen in the open transaction and in flight."""
+        self._read_keys()
         current = self.current.keys if self.current is not None else ()
         return frozenset(self._transaction_keys).union(current, *(f.keys for f in self.pending))
 
@@ -103,22 +107,23 @@ class Conversation:
             self.progress.clear()
             await self.progress.wait()
 
-    async def until_answered(self, flight: Flight) -> None:
-        """Wait for the ReadyForQuery of a flight."""
-        while flight.replied_ns is None:
-            self.progress.clear()
-            await self.progress.wait()
-
     def read_answer(self, kind: int, payload: bytes) -> bool:
         """Understand one server message; True for ReadyForQuery."""
-        if kind == ord("Z"):
+        if kind == protocol.READY:
             self.statements.ready()
             return True
-        if kind in b"tS":
-            if kind == ord("t"):
-                self.statements.parameter_types(payload)
-            else:
-                self.statements.session_parameter(payload)
+        if kind == protocol.COMPLETE and self.pending:  # the most frequent, first
+            flight = self.pending[0]
+            flight.executed += 1
+            flight.copying = False
+            flight.tags.append(payload[:-1].decode(errors="replace"))
+            self.progress.set()
+            return False
+        if kind == ord("t"):
+            self.statements.parameter_types(payload)
+            return False
+        if kind == ord("S"):
+            self.statements.session_parameter(payload)
             return False
         if kind == ord("K"):
             self.backend_pid = int.from_bytes(payload[:4], "big")
@@ -130,23 +135,23 @@ class Conversation:
         if kind == protocol.COPY_IN:
             flight.copying = True
             flight.sync_swallowed = flight.synced and not flight.simple
-        else:  # CommandComplete, ErrorResponse, EmptyQueryResponse, PortalSuspended
+        else:  # ErrorResponse, EmptyQueryResponse, PortalSuspended
             flight.executed += 1
             flight.copying = False
-            if kind in b"Cs":
+            if kind == protocol.PORTAL_SUSPENDED:
                 flight.tags.append(payload[:-1].decode(errors="replace"))
             elif kind == ord("E") and flight.sqlstate is None:
                 flight.sqlstate = protocol.sqlstate(payload)
         self.progress.set()
         return False
 
-    def answered(self, state: str) -> Flight | None:
+    def answered(self, state: str, at_ns: int) -> Flight | None:
         """A ReadyForQuery has come: the flight that it ends, still the first of `pending`."""
         self.state = state
         if not self.pending:
             return None
         flight = self.pending[0]
-        flight.replied_ns, flight.state_after = time.monotonic_ns(), state
+        flight.replied_ns, flight.state_after = at_ns, state
         return flight
 
     def finished(self, flight: Flight) -> None:
@@ -154,13 +159,21 @@ class Conversation:
         self.pending.popleft()
         if flight.state_after == "I":
             self._transaction_keys.clear()
+            self._unread.clear()
             self._wrote = self._wrote_rows = False
         else:
-            if len(self._transaction_keys) < KEYS_MAX:
-                self._transaction_keys.update(flight.keys)
+            self._unread.append(flight)
+            if len(self._unread) >= UNREAD_MAX:
+                self._read_keys()
             self._wrote = self._wrote or any(map(writes, flight.sql))
             self._wrote_rows = self._wrote_rows or flight.wrote_rows
         self.progress.set()
+
+    def _read_keys(self) -> None:
+        for flight in self._unread:
+            if len(self._transaction_keys) < KEYS_MAX:
+                self._transaction_keys.update(flight.keys)
+        self._unread.clear()
 
     @property
     def _open_writes(self) -> bool:
@@ -174,7 +187,7 @@ class Conversation:
         return ConnectionTrace(
             replica=self.replica, connection=self.number, event=event, at_ns=at_ns,
             backend_pid=self.backend_pid, state=self.state, in_flight=self.in_flight,
-            application_name=self._application_name, wrote=self._open_writes,
+            application_name=self.application_name, wrote=self._open_writes,
         )  # fmt: skip
 
     def statement_trace(self, flight: Flight) -> StatementTrace:
@@ -192,4 +205,6 @@ class Conversation:
 
 def _some(items: list[_Item]) -> tuple[_Item, ...]:
     """The first ones, and the last: a COMMIT stands at the end."""
+    if len(items) <= FLIGHT_MAX:
+        return tuple(items)
     return (*items[:FLIGHT_MAX], *items[FLIGHT_MAX:][-1:])

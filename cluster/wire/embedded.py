@@ -10,6 +10,7 @@ database while it has no delivery (start-up, health checks, a job queue) is not 
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from cluster.wire.connection import Connection
@@ -85,7 +86,7 @@ class EmbeddedWire:
         if (park.replica, park.connection) in self._higher:
             return False
         return not any(
-            one.number == park.connection and not PLAIN_ISOLATION.fullmatch(one.isolation)
+            one.number == park.connection and not _plain(one.isolation)
             for one in self._connections(park.replica)
         )
 
@@ -123,9 +124,19 @@ class EmbeddedWire:
         self._trace.close()
 
     def _heard(self, trace: StatementTrace) -> None:
-        if any(map(HIGHER_ISOLATION.search, trace.sql)):
+        if any(map(_raises, trace.sql)):
             self._higher.add((trace.replica, trace.connection))
         self._on_statement(trace)
 
     def _connections(self, replica: str) -> "set[Connection]":
         return self._server.port(replica).connections
+
+
+@lru_cache(maxsize=64)
+def _plain(isolation: str) -> bool:
+    return PLAIN_ISOLATION.fullmatch(isolation) is not None
+
+
+@lru_cache(maxsize=1024)
+def _raises(sql: str) -> bool:
+    return HIGHER_ISOLATION.search(sql) is not None

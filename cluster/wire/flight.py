@@ -7,10 +7,14 @@ a function that is not Postgres' own counts as a write, since it may be one.
 import re
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
     from cluster.wire.gates import Hold
+    from cluster.wire.statements import Portal
 
 SESSION = re.compile(
     r"\s*(?:SET|SHOW|RESET|DISCARD|LISTEN|UNLISTEN|DEALLOCATE|CLOSE|NOTIFY"
@@ -31,6 +35,8 @@ WRITES = re.compile(r"\b(?:INSERT|(?<!\bFOR )(?<!\bKEY )UPDATE|DELETE|MERGE|CALL
 ROWS_WRITTEN = re.compile(r"(?:INSERT 0|UPDATE|DELETE|MERGE) [1-9]")  # a command tag
 SPACES = re.compile(r"\s+")
 CALLS = re.compile(r"\s*SELECT\s+(?:\*\s+FROM\s+)?(?:\w+\.)?([a-z_]\w*)\s*\(", re.IGNORECASE)
+TEXTS_MAX = 4_096
+known = lru_cache(maxsize=TEXTS_MAX)  # a service says the same few things all day
 READING = frozenset(
     [
         "array_agg",
@@ -85,8 +91,9 @@ class Flight:
     simple: bool = False
     received_ns: int = field(default_factory=time.monotonic_ns)
     sql: list[str] = field(default_factory=list)
-    parameters: list[tuple[str, ...]] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
+    portal: "Portal | None" = None  # what it executes, while its values are unread
+    _parameters: list[tuple[str, ...]] = field(default_factory=list)
+    _keys: list[str] = field(default_factory=list)
     forwarded_ns: int | None = None
     replied_ns: int | None = None
     returned_ns: int | None = None
@@ -102,13 +109,33 @@ class Flight:
     sync_swallowed: bool = False  # COPY FROM: the server ignores the Sync sent with Execute
     withhold: bool = False  # its answer is buffered, because a rule may want to hold it
     answer: bytearray = field(default_factory=bytearray)
+    passed: "list[Hold]" = field(default_factory=list)  # holds that let it go, until it is answered
+    settling: "TimerHandle | None" = None  # ends them, if it never is
     reply_hold: "Hold | None" = None  # its COMMIT's hold, which goes on as one of its answer
+
+    @property
+    def parameters(self) -> list[tuple[str, ...]]:
+        """The values of each statement, redacted."""
+        self._read()
+        return self._parameters
+
+    @property
+    def keys(self) -> list[str]:
+        """The ids of the traffic in its statements and values."""
+        self._read()
+        return self._keys
+
+    def _read(self) -> None:
+        if self.portal is not None:
+            portal, self.portal = self.portal, None
+            self._keys.extend(portal.keys)
+            self._parameters.append(portal.values)
 
     @property
     def may_commit(self) -> bool:
         """Its end may make writes durable: the COMMIT of a block that wrote, or a write outside."""
         wrote = any(map(writes, self.sql))
-        if any(COMMIT.match(each) for sql in self.sql for each in sql.split(";")):
+        if any(map(_commits, self.sql)):
             return self.wrote_before or wrote
         return self.state_before == "I" and wrote
 
@@ -123,9 +150,7 @@ class Flight:
 
     @property
     def _explicit(self) -> bool:
-        return self.state_before != "I" or any(
-            BEGIN.match(each) for sql in self.sql for each in sql.split(";")
-        )
+        return self.state_before != "I" or any(map(_begins, self.sql))
 
     @property
     def wrote_rows(self) -> bool:
@@ -139,13 +164,28 @@ class Flight:
 
 def is_step(statements: list[str]) -> bool:
     """A step does something with the service's data."""
+    return any(map(_is_step, statements))
+
+
+@known
+def _is_step(sql: str) -> bool:
     return any(
         each.strip() and not SESSION.match(each) and not BEGIN.match(each)
-        for sql in statements
         for each in sql.split(";")
     )
 
 
+@known
+def _begins(sql: str) -> bool:
+    return any(map(BEGIN.match, sql.split(";")))
+
+
+@known
+def _commits(sql: str) -> bool:
+    return any(map(COMMIT.match, sql.split(";")))
+
+
+@known
 def writes(sql: str) -> bool:
     """Whether a statement, or one of several in a Query, writes or may write, by its text."""
     return any(map(_writes, sql.split(";")))
@@ -167,11 +207,17 @@ def _writes(sql: str) -> bool:
 def state_after(state: str, statements: list[str]) -> str:
     """The transaction state after statements that succeed."""
     for sql in statements:
-        for each in sql.split(";"):
-            if BEGIN.match(each):
-                state = "T"
-            elif COMMIT.match(each) or ROLLBACK.match(each):
-                state = "I"
+        state = _state_after(state, sql)
+    return state
+
+
+@known
+def _state_after(state: str, sql: str) -> str:
+    for each in sql.split(";"):
+        if BEGIN.match(each):
+            state = "T"
+        elif COMMIT.match(each) or ROLLBACK.match(each):
+            state = "I"
     return state
 
 
@@ -188,7 +234,7 @@ def commit_point(
     alone = state == "I" and any(map(writes, earlier))  # a write outside a block
     wrote = flight.wrote_before or any(map(writes, earlier))
     for index, sql in executed:
-        if wrote and state == "T" and any(COMMIT.match(each) for each in sql.split(";")):
+        if wrote and state == "T" and _commits(sql):
             return index
         state = state_after(state, [sql])
         wrote = wrote or writes(sql)

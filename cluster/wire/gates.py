@@ -35,11 +35,13 @@ class Armed:
     seen: Counter[int] = field(default_factory=Counter)  # by connection; a key's are counted as one
 
     def wants(
-        self, point: Point, replica: str, flight: Flight, sql: list[str], keys: frozenset[str]
+        self, point: Point, conversation: Conversation, flight: Flight, sql: list[str]
     ) -> bool:
         """Whether a flight is of the kind that this rule is for."""
         rule = self.rule
-        if rule.point != point or (rule.replicas and replica not in rule.replicas):
+        if rule.point != point:
+            return False
+        if rule.replicas and conversation.replica not in rule.replicas:
             return False
         if self.pattern is not None and not any(map(self.pattern.search, sql)):
             return False
@@ -50,7 +52,7 @@ class Armed:
                 return False
         if rule.step is not None and rule.step != flight.step:
             return False
-        return rule.key is None or rule.key in keys
+        return rule.key is None or rule.key in conversation.keys
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +61,7 @@ class Hold:
 
     park: Park
     lease_seconds: float
-    client_gone: Callable[[], bool]
+    conversation: Conversation
     decided: asyncio.Future[tuple[Action, str]]
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -79,6 +81,10 @@ class Gates:
         """True while no rule is armed."""
         return not self._armed
 
+    def watches(self, point: Point) -> bool:
+        """Whether some rule is for this point at all."""
+        return any(armed.rule.point == point for armed in self._armed.values())
+
     def arm(self, rule: Rule) -> None:
         """Add a rule, or replace the one of its name."""
         if rule.rule_id not in self._armed and len(self._armed) >= RULES_MAX:
@@ -91,25 +97,25 @@ class Gates:
         self._armed.pop(rule_id, None)
 
     def wanted(
-        self, point: Point, replica: str, flight: Flight, sql: list[str], keys: frozenset[str]
+        self, point: Point, conversation: Conversation, flight: Flight, sql: list[str]
     ) -> bool:
         """Whether some rule is for this flight at this point; uses nothing up."""
-        if not self._armed or not is_step(sql):
-            return False
-        return any(armed.wants(point, replica, flight, sql, keys) for armed in self._armed.values())
+        for armed in self._armed.values():
+            if armed.wants(point, conversation, flight, sql):
+                return is_step(sql)
+        return False
 
     def claim(
-        self, point: Point, replica: str, connection: int, flight: Flight, sql: list[str],
-        keys: frozenset[str],
-    ) -> Armed | None:  # fmt: skip
+        self, point: Point, conversation: Conversation, flight: Flight, sql: list[str]
+    ) -> Armed | None:
         """The rule that holds this flight now; counts the match for every rule that is for it."""
         if not is_step(sql):
             return None
         claimed: Armed | None = None
         for armed in list(self._armed.values()):
-            if claimed is not None or not armed.wants(point, replica, flight, sql, keys):
+            if claimed is not None or not armed.wants(point, conversation, flight, sql):
                 continue
-            sequence = 0 if armed.rule.key is not None else connection
+            sequence = 0 if armed.rule.key is not None else conversation.number
             armed.seen[sequence] += 1
             if armed.seen[sequence] < armed.rule.occurrence:
                 continue
@@ -120,9 +126,8 @@ class Gates:
         return claimed
 
     def park(
-        self, armed: Armed, flight: Flight, conversation: Conversation, *, others_in_flight: int,
-        client_gone: Callable[[], bool],
-    ) -> Hold:  # fmt: skip
+        self, armed: Armed, flight: Flight, conversation: Conversation, *, others_in_flight: int
+    ) -> Hold:
         """Begin to hold a flight, and tell the controller."""
         rule = armed.rule
         park = Park(
@@ -135,22 +140,23 @@ class Gates:
         flight.hold_id = park.hold_id
         lease_seconds = min(rule.lease_seconds, LEASE_MAX_SECONDS)
         decided: asyncio.Future[tuple[Action, str]] = asyncio.get_running_loop().create_future()
-        hold = Hold(park, lease_seconds, client_gone, decided)
+        hold = Hold(park, lease_seconds, conversation, decided)
         self._holds[park.hold_id] = hold
         self._parked(park)
         return hold
 
     async def decision(self, hold: Hold) -> Action:
         """Wait until somebody decides; the caller says `done` once it is carried out."""
+        lease = asyncio.get_running_loop().call_later(hold.lease_seconds, _expire, hold.decided)
         try:
-            await asyncio.wait([hold.decided], timeout=hold.lease_seconds)
+            action, why = await hold.decided
         except asyncio.CancelledError:  # the server's side ended: there is nothing left to hold
             self._ended(hold, "drop", perturbed=True)
             raise
-        action, why = hold.decided.result() if hold.decided.done() else ("pass", "lease")
-        if why != "controller" and hold.client_gone():
+        finally:
+            lease.cancel()
+        if why != "controller" and hold.conversation.eof_ns is not None:
             action, why = "drop", "client-eof"
-        hold.decided.cancel()
         perturbed = why != "controller"
         self._ended(hold, why if perturbed else action, perturbed=perturbed)
         return action
@@ -207,3 +213,8 @@ class Gates:
         for hold in list(self._holds.values()):
             if not hold.decided.done():
                 hold.decided.set_result(("pass", "controller-lost"))
+
+
+def _expire(decided: "asyncio.Future[tuple[Action, str]]") -> None:
+    if not decided.done():
+        decided.set_result(("pass", "lease"))

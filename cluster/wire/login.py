@@ -20,7 +20,7 @@ import scramp
 
 from cluster.wire.protocol import ProtocolError, cstring, error_response, startup_parameters
 from cluster.wire.scram import Challenge, NotProvedError
-from cluster.wire.sides import Streams
+from cluster.wire.tap import Streams
 
 MESSAGE_MAX_BYTES = 1 << 16
 MESSAGES_MAX = 20  # of a login

@@ -11,17 +11,29 @@ SSL_REQUEST, GSS_REQUEST, CANCEL_REQUEST = 80877103, 80877104, 80877102
 MESSAGE_MAX_BYTES = 1 << 30
 STARTUP_MAX_BYTES = 1 << 16
 TLS_HANDSHAKE = 0x16
-READ_BYTES = 1 << 18
-HEADER = struct.Struct("!cI")
+HEADER = struct.Struct("!BI")
+HEADER_BYTES = HEADER.size
+COUNT = struct.Struct("!H")
+LENGTH = struct.Struct("!i")
 SYNC = b"S\x00\x00\x00\x04"
 FLUSH = b"H\x00\x00\x00\x04"
 # Server messages whose payload the wire reads, and those it must at least notice.
 READ_TYPES = frozenset(b"ZCEKtS")
 SCANNED = READ_TYPES | frozenset(b"IsG")
-COPY_IN, DATA_ROW, PORTAL_SUSPENDED = b"GDs"
+COPY_IN, DATA_ROW, PORTAL_SUSPENDED, READY, COMPLETE = b"GDsZC"
 COPY_OR_LAST = frozenset(b"dcfpX")  # client messages that are passed on as they come
 TERMINATE = ord("X")
 FLIGHT_ENDS = frozenset(b"SQFH")
+BIND = ord("B")
+ALONE_MAX_BYTES = 1 << 14
+_DESCRIBE = b"D\x00\x00\x00\x06P\x00"
+_EXECUTE = b"E\x00\x00\x00\x09\x00"  # of the portal without a name, and how many rows of it
+# What drivers send after a Bind, and the place of the Execute among the messages then.
+TAILS = {
+    between + _EXECUTE + rows + SYNC: index
+    for index, between in ((1, b""), (2, _DESCRIBE))
+    for rows in (b"\x00\x00\x00\x00", b"\x00\x00\x00\x01")
+}
 Message = tuple[int, bytes]
 
 
@@ -52,11 +64,26 @@ def startup_parameters(message: bytes) -> dict[str, str]:
     return dict(zip(texts[::2], texts[1::2], strict=False))
 
 
+def bound_alone(data: bytes) -> int:
+    """Where the Execute stands in a whole flight of one Bind, one Execute and Sync; 0: it is none.
+
+    This is what a prepared statement comes down to in every driver; larger ones are left out.
+    """
+    if data[0] != BIND or not HEADER_BYTES < len(data) <= ALONE_MAX_BYTES or data[HEADER_BYTES]:
+        return 0
+    return TAILS.get(data[1 + int.from_bytes(data[1:5], "big") :], 0)
+
+
 class Splitter:
     """Cuts what a client sends into whole messages."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
+
+    @property
+    def empty(self) -> bool:
+        """True while no message has begun."""
+        return not self._rest
 
     def feed(self, data: bytes) -> list[Message]:
         """The (type, whole message) pairs that `data` completes."""
@@ -75,7 +102,7 @@ class Splitter:
                 raise ProtocolError(f"a client message of {length} bytes")
             if end > size:
                 break
-            messages.append((kind[0], data[at:end]))
+            messages.append((kind, data[at:end]))
             at = end
         if at < size:
             self._rest += data[at:]
@@ -98,7 +125,7 @@ class Scanner:
 
     def __init__(self) -> None:
         self._rows = 0
-        self._head = bytearray()
+        self._head = bytearray()  # of a message that is not whole yet
         self._payload: bytearray | None = None
         self._kind = 0
         self._left = 0
@@ -106,47 +133,75 @@ class Scanner:
     def feed(self, data: bytes) -> list[tuple[int, bytes, int]]:
         """(type, payload, end offset in `data`) of each message of `SCANNED` that ends in it."""
         found: list[tuple[int, bytes, int]] = []
-        at, end = 0, len(data)
-        if self._left:
-            at = self._finish(data, 0, found)
-        while at < end:
-            if self._head or end - at < HEADER.size:
-                take = min(HEADER.size - len(self._head), end - at)
-                self._head += data[at : at + take]
-                at += take
-                if len(self._head) < HEADER.size:
-                    break
-                kind, length = HEADER.unpack(self._head)
-                self._head.clear()
-            else:
-                kind, length = HEADER.unpack_from(data, at)
-                at += HEADER.size
+        at, size = 0, len(data)
+        if self._left or self._head:
+            at = self._go_on(data, found)
+        unpack, rows = HEADER.unpack_from, self._rows
+        while size - at >= HEADER_BYTES:
+            kind, length = unpack(data, at)
+            end = at + 1 + length
             if not 4 <= length <= MESSAGE_MAX_BYTES:
                 raise ProtocolError(f"a server message of {length} bytes")
-            number, left = kind[0], length - 4
-            if number == DATA_ROW:
-                self._rows += 1
-            if number not in SCANNED and at + left <= end:
-                at += left
-                continue
-            self._kind, self._left = number, left
-            self._payload = bytearray() if number in READ_TYPES else None
-            at = self._finish(data, at, found)
+            if end > size:
+                break
+            if kind == DATA_ROW:
+                rows += 1
+            elif kind in SCANNED:
+                payload = data[at + HEADER_BYTES : end] if kind in READ_TYPES else b""
+                if kind == PORTAL_SUSPENDED:
+                    payload = b"SELECT %d\0" % rows
+                rows = 0
+                found.append((kind, payload, end))
+            at = end
+        self._rows = rows
+        if at < size:
+            self._begin(data, at)
         return found
 
-    def _finish(self, data: bytes, at: int, found: list[tuple[int, bytes, int]]) -> int:
+    def _begin(self, data: bytes, at: int) -> None:
+        """Keep what there is of a message whose end is not here; of most, how much is missing."""
+        self._head += data[at : at + HEADER_BYTES]
+        at += HEADER_BYTES
+        if len(self._head) < HEADER_BYTES:
+            return
+        self._kind, length = HEADER.unpack(self._head)
+        self._head.clear()
+        self._payload = bytearray(data[at:]) if self._kind in READ_TYPES else None
+        self._left = length - 4 - (len(data) - at)
+
+    def _go_on(self, data: bytes, found: list[tuple[int, bytes, int]]) -> int:
         """Take what `data` has of the message that is open; returns the offset after it."""
-        take = min(self._left, len(data) - at)
+        at = 0
+        if self._head:
+            at = HEADER_BYTES - len(self._head)
+            head = bytes(self._head) + data[:at]
+            if len(head) < HEADER_BYTES:
+                self._head += data
+                return len(data)
+            self._head.clear()
+            self._kind, length = HEADER.unpack(head)
+            if not 4 <= length <= MESSAGE_MAX_BYTES:
+                raise ProtocolError(f"a server message of {length} bytes")
+            self._payload = bytearray() if self._kind in READ_TYPES else None
+            self._left = length - 4
+        end = min(at + self._left, len(data))
         if self._payload is not None:
-            self._payload += data[at : at + take]
-        self._left -= take
-        if not self._left and self._kind in SCANNED:
+            self._payload += data[at:end]
+        self._left -= end - at
+        if not self._left:
+            self._end(end, found)
+        return end
+
+    def _end(self, end: int, found: list[tuple[int, bytes, int]]) -> None:
+        """The message that was open has come to its end."""
+        if self._kind == DATA_ROW:
+            self._rows += 1
+        elif self._kind in SCANNED:
             payload = bytes(self._payload or b"")
             if self._kind == PORTAL_SUSPENDED:
                 payload = b"SELECT %d\0" % self._rows
             self._rows = 0
-            found.append((self._kind, payload, at + take))
-        return at + take
+            found.append((self._kind, payload, end))
 
 
 def cstring(data: bytes, at: int) -> tuple[str, int]:
@@ -172,19 +227,27 @@ def read_bind(message: bytes) -> tuple[str, str, list[tuple[int, bytes | None]]]
     """Portal, statement and the (format, value) pairs of a Bind."""
     portal, at = cstring(message, 5)
     statement, at = cstring(message, at)
-    (count,) = struct.unpack_from("!H", message, at)
-    formats = struct.unpack_from(f"!{count}H", message, at + 2)
+    return portal, statement, read_values(message, at)
+
+
+def read_values(message: bytes, at: int) -> list[tuple[int, bytes | None]]:
+    """The (format, value) pairs of a Bind, from the end of its names on."""
+    (count,) = COUNT.unpack_from(message, at)
+    formats = struct.unpack_from(f"!{count}H", message, at + 2) if count else (0,)
     at += 2 + 2 * count
-    (total,) = struct.unpack_from("!H", message, at)
+    (total,) = COUNT.unpack_from(message, at)
     at += 2
     values: list[tuple[int, bytes | None]] = []
     for index in range(total):
-        (length,) = struct.unpack_from("!i", message, at)
+        (length,) = LENGTH.unpack_from(message, at)
         at += 4
-        shape = formats[index] if count > 1 else formats[0] if count else 0
-        values.append((shape, None if length < 0 else message[at : at + length]))
-        at += max(0, length)
-    return portal, statement, values
+        shape = formats[index] if count > 1 else formats[0]
+        if length < 0:
+            values.append((shape, None))
+        else:
+            values.append((shape, message[at : at + length]))
+            at += length
+    return values
 
 
 def sqlstate(payload: bytes) -> str:

@@ -55,6 +55,8 @@ SCAN_MAX_BYTES = 1 << 16
 SQL_MAX_CHARACTERS = 4_000
 CACHED_MAX_CHARACTERS = 4_000
 INT8, NUMERIC, UUID_TYPE, UNKNOWN = 20, 1700, 2950, 0
+KEY_MIN_BYTES, BINARY_KEY_MIN_BYTES = 18, 8  # an order id as text, and as a binary int8
+_SIZES = tuple(f"‹{length} bytes›" for length in range(256))
 ARRAYS = {1016: INT8, 1231: NUMERIC, 2951: UUID_TYPE}  # by their own type, that of an element
 
 Shown = tuple[str, tuple[str, ...]]  # what may be stored, and the keys that were in it
@@ -119,13 +121,18 @@ def redact_value(shape: int, value: bytes | None, type_oid: int = UNKNOWN) -> Sh
     """A bind value as it may be stored, and the keys in it. `shape` 1 is the binary format."""
     if value is None:
         return "NULL", ()
-    size = f"‹{len(value)} bytes›"
+    length = len(value)
+    size = _SIZES[length] if length < len(_SIZES) else f"‹{length} bytes›"
+    if length < (BINARY_KEY_MIN_BYTES if shape else KEY_MIN_BYTES):
+        return size, ()
     if shape:
         number = binary_key(value, type_oid)
         if number is not None:
             return number, (number,)
         if keys := tuple(array_keys(value[:SCAN_MAX_BYTES], type_oid)):
             return size, keys
+        if length < KEY_MIN_BYTES:
+            return size, ()
     # Binary text and jsonb (a version byte, then text) look like text; numbers do not match.
     text = value[:SCAN_MAX_BYTES].decode(errors="replace")
     if WHOLE_KEY.match(text):

@@ -22,12 +22,14 @@ import msgspec
 
 from cluster.wire import protocol
 from cluster.wire.addresses import Addresses
-from cluster.wire.connection import HOLD_MAX_SECONDS, Connection
+from cluster.wire.connection import Connection
 from cluster.wire.frames import read_frame, write_frame
 from cluster.wire.gates import SHOWN_MAX, Gates
 from cluster.wire.login import LoginError
 from cluster.wire.port import Port
+from cluster.wire.requests import HOLD_MAX_SECONDS
 from cluster.wire.rules import ClientEnd, OpenConnection, Park, Rule, WireState
+from cluster.wire.tap import Tap, listen
 from cluster.wire.trace import FLUSH_SECONDS, Trace
 from cluster.wire.upstream import Upstream
 from results.records import ConnectionTrace
@@ -71,7 +73,7 @@ class WireServer:
     async def share(self, host: str, port: int) -> int:
         """Open one port for every replica, told apart by address; returns its number."""
 
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def accept(reader: Tap, writer: asyncio.StreamWriter) -> None:
             address = str(writer.get_extra_info("peername")[0])
             controlled = self._controller is not None
             try:
@@ -84,7 +86,7 @@ class WireServer:
                 return
             await self._accept(self.port(replica), reader, writer)
 
-        listener = await asyncio.start_server(accept, host, port, backlog=512, limit=1 << 20)
+        listener = await listen(accept, host, port)
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
 
@@ -103,9 +105,7 @@ class WireServer:
 
     # ---------------------------------------------------------------- Postgres clients
 
-    async def _accept(
-        self, port: Port, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _accept(self, port: Port, reader: Tap, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 code, startup = await protocol.read_startup(reader)
@@ -194,7 +194,7 @@ class WireServer:
                     "end": end})  # fmt: skip
 
     def _send(self, frame: object) -> None:
-        if self._controller is None:
+        if self._controller is None or self._controller.is_closing():  # it has gone just now
             return
         write_frame(self._controller, frame)
         if self._controller.transport.get_write_buffer_size() > UNREAD_MAX_BYTES:
@@ -275,10 +275,10 @@ class WireServer:
         if port.number:
             return port.number
 
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def accept(reader: Tap, writer: asyncio.StreamWriter) -> None:
             await self._accept(port, reader, writer)
 
-        listener = await asyncio.start_server(accept, self._host, 0, backlog=512, limit=1 << 20)
+        listener = await listen(accept, self._host, 0)
         self._listeners.append(listener)
         port.number = int(listener.sockets[0].getsockname()[1])
         return port.number

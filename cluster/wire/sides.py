@@ -7,11 +7,14 @@ as it came, and Postgres does with it what it would do without a wire.
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import cast
+
+from cluster.wire.tap import Streams
 
 SETTLE_SECONDS = 5.0
 ANSWERS_SECONDS = 90.0  # as long as a hold may last
 ANSWERS_TRIES = 9_000
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+BEHIND_BYTES = 1 << 16  # so much unwritten, and a side counts as one that does not read
 
 
 class Sides:
@@ -21,6 +24,7 @@ class Sides:
         self.from_client, self.to_client = client
         self.from_server, self.to_server = server
         self.cut: set[str] = set()
+        self._paused: set[str] = set()
 
     def abort(self, side: str) -> None:
         """End a side ("client", "server") or both at once, without a goodbye."""
@@ -28,6 +32,29 @@ class Sides:
             if side in (name, "both"):
                 with contextlib.suppress(RuntimeError):  # uvloop's word for: closed already
                     writer.transport.abort()
+
+    def behind(self, side: str) -> bool:
+        """Whether a side does not read what it is told; one that is gone is not waited for."""
+        transport = (self.to_client if side == "client" else self.to_server).transport
+        return not transport.is_closing() and transport.get_write_buffer_size() > BEHIND_BYTES
+
+    def pause(self, side: str) -> None:
+        """Read no more of a side for now: what it has said already waits."""
+        if side not in self._paused:
+            self._paused.add(side)
+            with contextlib.suppress(RuntimeError):  # it is closed
+                self._transport(side).pause_reading()
+
+    def resume(self, side: str) -> None:
+        """Read on, if it was paused."""
+        if side in self._paused:
+            self._paused.discard(side)
+            with contextlib.suppress(RuntimeError):
+                self._transport(side).resume_reading()
+
+    def _transport(self, side: str) -> asyncio.ReadTransport:
+        writer = self.to_client if side == "client" else self.to_server
+        return cast(asyncio.ReadTransport, writer.transport)
 
     def give(self, data: bytes) -> None:
         """To the client, if it has an ear left."""

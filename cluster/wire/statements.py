@@ -6,6 +6,7 @@ server is the one who complains. Of a flight of very many statements the values 
 first `FLIGHT_MAX`, and the first `KEYS_MAX` ids.
 """
 
+import contextlib
 import struct
 from collections import deque
 from dataclasses import dataclass
@@ -30,11 +31,35 @@ class Prepared:
 
 @dataclass(slots=True)
 class Portal:
-    """A prepared statement with its values."""
+    """A prepared statement with its values; they are read and redacted when somebody asks."""
 
     sql: str
-    keys: tuple[str, ...] = ()
-    values: tuple[str, ...] = ()
+    _keys: tuple[str, ...] = ()  # of the statement alone while the Bind is unread
+    _values: tuple[str, ...] = ()
+    _types: tuple[int, ...] = ()
+    _bind: bytes | None = None
+    _values_at: int = 0  # where they begin in it
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The ids in its text and its values."""
+        if self._bind is not None:
+            self._read()
+        return self._keys
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Its values, redacted."""
+        if self._bind is not None:
+            self._read()
+        return self._values
+
+    def _read(self) -> None:
+        bind, self._bind = self._bind, None
+        assert bind is not None
+        with contextlib.suppress(ValueError, struct.error, IndexError):
+            given = protocol.read_values(bind, self._values_at)
+            self._keys, self._values = shown(given, self._keys, self._types)
 
 
 class Statements:
@@ -64,6 +89,20 @@ class Statements:
                 flight.parameters.append(portal.values if len(flight.sql) <= FLIGHT_MAX else ())
                 executed.append((index, portal.sql))
         return executed
+
+    def bound(self, flight: Flight, data: bytes) -> str:
+        """The same for a flight that is one Bind, its Execute and Sync; returns the SQL.
+
+        Its values wait until somebody asks: at the latest until it is traced.
+        """
+        self._described.append(None)
+        name_ends = data.index(b"\0", 6)
+        prepared = self._named(data[6:name_ends].decode(errors="replace"))
+        portal = Portal(prepared.sql, prepared.keys, (), prepared.types, data, name_ends + 1)
+        self._portals[""] = flight.portal = portal
+        flight.simple = False
+        flight.sql.append(prepared.sql)
+        return prepared.sql
 
     def parameter_types(self, payload: bytes) -> None:
         """The server's ParameterDescription: it answers the oldest Describe."""
@@ -106,19 +145,26 @@ class Statements:
         return None
 
     def _bind(self, content: bytes) -> None:
-        portal, name, values = protocol.read_bind(content)
+        portal, name, given = protocol.read_bind(content)
         prepared = self._named(name)
-        types = prepared.types
-        shown = [
-            redact_value(shape, value, types[index] if index < len(types) else 0)
-            for index, (shape, value) in enumerate(values)
-        ]
-        keys = prepared.keys + tuple(key for _, found in shown for key in found)
+        keys, values = shown(given, prepared.keys, prepared.types)
         _bound(self._portals)
-        self._portals[portal] = Portal(prepared.sql, keys, tuple(text for text, _ in shown))
+        self._portals[portal] = Portal(prepared.sql, keys, values)
 
     def _named(self, name: str) -> Prepared:
         return self._prepared.get(name) or Prepared("?")
+
+
+def shown(
+    values: list[tuple[int, bytes | None]], keys: tuple[str, ...], types: tuple[int, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids of a statement and of a Bind's values, and the values as they may be stored."""
+    found = [
+        redact_value(shape, value, types[index] if index < len(types) else 0)
+        for index, (shape, value) in enumerate(values)
+    ]
+    more = [key for _, own in found for key in own]
+    return (*keys, *more), tuple([text for text, _ in found])
 
 
 def _bound(names: dict[str, Prepared] | dict[str, Portal]) -> None:

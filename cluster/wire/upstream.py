@@ -24,9 +24,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cluster.wire.login import Login
 from cluster.wire.protocol import SSL_REQUEST
-from cluster.wire.sides import Streams
+from cluster.wire.tap import READ_LIMIT_BYTES, Streams, Tap, connect, connect_unix
 
-READ_LIMIT_BYTES = 1 << 20
 ASK_FOR_TLS = struct.pack("!II", 8, SSL_REQUEST)
 OFFER = struct.Struct("!cII")  # R, length, code
 AUTHENTICATION, SASL = b"R", 10
@@ -86,15 +85,15 @@ class Upstream:
         host, _, port = self.address.rpartition(":")
         if host.startswith("/"):
             path = f"{host}/.s.PGSQL.{port}"
-            return await asyncio.open_unix_connection(path, limit=READ_LIMIT_BYTES)
+            return await connect_unix(path)
         if self.tls is None:
-            return await asyncio.open_connection(host, int(port), limit=READ_LIMIT_BYTES)
+            return await connect(host, int(port))
         try:
             return await _over_tls(host, int(port), self.tls, edited=self.login is None)
         except NoTlsError:
             if not self.tls_optional:
                 raise
-        return await asyncio.open_connection(host, int(port), limit=READ_LIMIT_BYTES)
+        return await connect(host, int(port))
 
 
 class NoTlsError(ConnectionRefusedError):
@@ -154,7 +153,7 @@ async def _over_tls(host: str, port: int, context: ssl.SSLContext, *, edited: bo
         # More than the one byte would be somebody's in between, to be taken for the server's.
         if (answer := await asking.answer) != b"S":
             raise NoTlsError(f"the database does not speak TLS: it answers {answer[:1]!r}")
-        reader = (_Reader if edited else asyncio.StreamReader)(limit=READ_LIMIT_BYTES, loop=loop)
+        reader = (_Edited if edited else Tap)(limit=READ_LIMIT_BYTES, loop=loop)
         streams = asyncio.StreamReaderProtocol(reader, loop=loop)
         secured = await loop.start_tls(transport, streams, context, server_hostname=host)
         if secured is None:
@@ -167,7 +166,7 @@ async def _over_tls(host: str, port: int, context: ssl.SSLContext, *, edited: bo
     return reader, asyncio.StreamWriter(secured, streams, reader, loop)
 
 
-class _Reader(asyncio.StreamReader):
+class _Edited(Tap):
     """Leaves the offer that only TLS can take out of the server's first words."""
 
     _opening: bytearray | None = None

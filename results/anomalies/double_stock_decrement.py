@@ -10,13 +10,11 @@ Limit: movements count what was taken, as positive numbers.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from results.anomalies import needs
 from results.anomalies.catalogue import anomaly
 from results.bundle import Bundle
-from results.history import OrderKey, quantities
-from results.records import OrderState
+from results.history import quantities
 from results.verdict import Anomaly
 
 CODE = "A8"
@@ -58,44 +56,10 @@ def _orders(bundle: Bundle) -> Iterator[Anomaly]:
                 break
 
 
-@dataclass(slots=True)
-class _Sums:
-    """Units per sku in the ledger of one moment."""
-
-    moved: Counter[str] = field(default_factory=Counter)
-    paid: Counter[str] = field(default_factory=Counter)
-    either: Counter[str] = field(default_factory=Counter)  # of cancelled orders: given back or not
-    strangers: int = 0  # paid orders whose lines nobody here knows
-
-    def add(self, bundle: Bundle, state: OrderState, sign: int) -> None:
-        """Count a state, or with -1 what it replaces."""
-        key = (state.shop, state.order_id)
-        lines = bundle.history.lines.get(key, ())
-        for line in state.movements:
-            self.moved[line.sku] += sign * line.quantity
-        if state.status == "paid":
-            self.strangers += sign * (not lines)
-            units = self.paid
-        elif state.status != "pending" and bundle.history.cancelled_ns(key) is not None:
-            units = self.either
-        else:
-            return
-        for line in lines:
-            units[line.sku] += sign * line.quantity
-
-
 def _stock(bundle: Bundle) -> Iterator[Anomaly]:
-    """Fold the deltas once, keeping the sums of the moment."""
-    now: dict[OrderKey, OrderState] = {}
-    sums = _Sums()
+    """Compare each snapshot's stock with the sums of its moment."""
     reported: set[str] = set()
-    for snapshot in bundle.ledger.snapshots:
-        for state in snapshot.orders:
-            key = (state.shop, state.order_id)
-            if key in now:
-                sums.add(bundle, now[key], -1)
-            sums.add(bundle, state, 1)
-            now[key] = state
+    for snapshot, sums in zip(bundle.ledger.snapshots, bundle.sums(), strict=True):
         for level in snapshot.stock:
             gone = level.initial - level.remaining
             said, fits = [], False

@@ -8,8 +8,8 @@ that waits in an inbox, where the service declares one, is durable enough; when 
 inbox, both must be there.
 
 The wire sees what falls between two snapshots: an `ok` that the sender had before the first COMMIT
-for its order was even forwarded to Postgres cannot have rested on it. Where another shop uses the
-order's id nobody knows which COMMIT was the first.
+for its order, alone or in a batch, was even forwarded to Postgres cannot have rested on it. Where
+another shop uses the order's id nobody knows which COMMIT was the first.
 """
 
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ def _first_commits(bundle: Bundle) -> dict[OrderKey, int]:
             continue
         if is_behind(transaction.replica) or not transaction.may_have_written:
             continue
-        for key in bundle.naming.of_flights(transaction.flights):
+        for key in bundle.naming.among(transaction.flights):
             if bundle.naming.shares_id(key):
                 continue
             if transaction.begun_ns >= announced.get(key, end.forwarded_ns + 1):

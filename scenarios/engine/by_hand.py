@@ -28,15 +28,12 @@ from results.footprint import BY_HAND, Deployed
 from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig, find_config, load_config
 from scenarios.engine.plan import ClusterTarget, RunPlan
+from scenarios.engine.pod_objects import drawn_values, manifests_of, relays, settings
 from scenarios.engine.pod_stand import (
     TARGET,
     Naming,
-    drawn_values,
     harness_up,
-    manifests_of,
-    relays,
     replicas_ready,
-    settings,
 )
 from scenarios.engine.pod_swarm import RECORDS, WORKER, SwarmPod, own
 from scenarios.engine.progress import progress

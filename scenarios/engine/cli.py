@@ -11,7 +11,13 @@ from typing import Any
 
 import click
 
-from scenarios.engine import bench_commands, cluster_commands, explore_commands, lint_commands
+from scenarios.engine import (
+    bench_commands,
+    cluster_commands,
+    explore_commands,
+    lint_commands,
+    look_commands,
+)
 from scenarios.engine.exits import interruptible, mapped
 from scenarios.engine.options import (
     CONFIG,
@@ -205,65 +211,6 @@ def matrix(
 
 
 @cli.command()
-@click.argument("before")
-@click.argument("after")
-@click.option(
-    "--charts",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Draw the latencies of both into this folder.",
-)
-@RUNS
-@JSON
-def compare(before: str, after: str, charts: Path | None, runs: Path | None, as_json: bool) -> int:
-    """Show what changed from run BEFORE to run AFTER (paths or folders' names).
-
-    Latencies are shown with their 95 % intervals and decide nothing.
-
-    Exit status 0 if nothing is worse, 1 if a code is new, the verdict fell or an SLO is missed
-    that was met, 2 if the two cannot be compared or one of them is unknown.
-    """
-    from scenarios.engine.compare import compare_and_show
-
-    return compare_and_show(before, after, runs_root(runs), charts, as_json=as_json)
-
-
-@cli.command()
-@click.argument("run", default="latest")
-@RUNS
-def report(run: str, runs: Path | None) -> int:
-    """Write report.html, the charts and junit.xml of a run again."""
-    from scenarios.engine.show import report_again
-
-    return report_again(run, runs_root(runs))
-
-
-@cli.command()
-@click.argument("results", metavar="RESULT...", nargs=-1, required=True)
-@click.option(
-    "--site", type=click.Path(path_type=Path), required=True,
-    help="The site's folder. What lies there of an earlier call is replaced, its trend goes on.",
-)  # fmt: skip
-@click.option(
-    "--commit", envvar="GITHUB_SHA",
-    help="The commit that the results are of (default: GITHUB_SHA, else git's HEAD).",
-)  # fmt: skip
-@RUNS
-def publish(results: tuple[str, ...], site: Path, commit: str | None, runs: Path | None) -> int:
-    """Make a static site of stored results: folders of runs and of matrices.
-
-    index.html needs nothing outside the folder. The trend over commits is carried on from the
-    trend.jsonl that lies there; a commit that is published again replaces its own lines.
-
-    \b
-    Example:
-      onceproof publish results/runs/matrix-* --site site
-    """
-    from scenarios.engine.publish import publish_and_show
-
-    return publish_and_show(results, site, commit, runs_root(runs))
-
-
-@cli.command()
 @RUNS
 @JSON
 def heal(runs: Path | None, as_json: bool) -> int:
@@ -306,7 +253,7 @@ def listed(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-GROUPS = (explore_commands, lint_commands, bench_commands, cluster_commands)
+GROUPS = (explore_commands, lint_commands, look_commands, bench_commands, cluster_commands)
 for command in (command for group in GROUPS for command in group.COMMANDS):
     cli.add_command(command)
 

@@ -67,6 +67,7 @@ class KubernetesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     url: str  # where its webhooks are answered, as seen from a pod of its namespace
     container: str = ""  # "": its only one
     namespace: str = ""  # "": that of --namespace
+    settings: str = ""  # VOLUME/FILE of its pods, made from `settings` of the service
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

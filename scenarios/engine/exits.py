@@ -14,28 +14,32 @@ Python's 1 for a traceback are both mapped away.
 | 255 | the harness itself, or the machine, failed |
 """
 
-import asyncio
 import signal
 import traceback
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from results.errors import OnceproofError
+
+if TYPE_CHECKING:
+    import asyncio
 
 INTERRUPTED, USAGE, HARNESS = 130, 254, 255
 
 
 def interruptible(
     main: Coroutine[Any, Any, int],
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    loop_factory: "Callable[[], asyncio.AbstractEventLoop] | None" = None,
 ) -> int:
     """Run `main`; Ctrl-C, SIGTERM and SIGHUP end it, with all of its cleaning up.
 
     Whoever presses Ctrl-C again is told to wait: cut short, the cleaning up would leave a database
     and its folder behind.
     """
+    import asyncio  # noqa: PLC0415 - a third of all that `--help` would import
+
     interrupted = False
 
     async def guarded() -> int:

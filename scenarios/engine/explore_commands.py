@@ -33,6 +33,12 @@ from scenarios.engine.options import CONFIG, DATABASE, JSON, PROVIDER, RUNS, SEE
     help="How many deliveries of one order come at once.",
 )  # fmt: skip
 @click.option(
+    "--one-process",
+    is_flag=True,
+    help="All deliveries go to one process, where they share its pool, its clients and its "
+    "memory (default: one process each).",
+)
+@click.option(
     "--crash-points", is_flag=True,
     help="One delivery, one death: a table of every point and what it leads to.",
 )  # fmt: skip
@@ -54,14 +60,14 @@ from scenarios.engine.options import CONFIG, DATABASE, JSON, PROVIDER, RUNS, SEE
 @JSON
 def explore(
     strategies: tuple[str, ...], ids: str, row: str, crashes: int, deliveries: int,
-    crash_points: bool, preemptions: int | None, reduced: bool | None, schedules: int,
-    provider: str,
+    one_process: bool, crash_points: bool, preemptions: int | None, reduced: bool | None,
+    schedules: int, provider: str,
     config: Path | None, database_url: str | None, seed: int | None, runs: Path | None,
     as_json: bool,
 ) -> int:  # fmt: skip
     """Play every order of the database steps of two deliveries of one order, and judge each.
 
-    The service runs as it is, one process for each delivery. What is found comes with the smallest
+    The service runs as it is, a process for each delivery. What is found comes with the smallest
     schedule that shows it, as a file that `onceproof replay` plays again.
 
     \b
@@ -70,6 +76,7 @@ def explore(
       onceproof explore --strategy all --json
       onceproof explore --ids same --row present --crashes 1
       onceproof explore --strategy dedupe_first --crash-points
+      onceproof explore --strategy article_shared_client --one-process
       onceproof explore --config ./onceproof.toml --deliveries 3 --preemptions 2
 
     Exit status: 0 nothing is wrong in all there are, 1 something is, 2 nothing was found, but the
@@ -81,15 +88,15 @@ def explore(
     from scenarios.engine.explore.walk import Bounds
 
     if crash_points:
-        ids, deliveries, crashes = "distinct", 1, 1
+        ids, deliveries, crashes, one_process = "distinct", 1, 1, False
     bounds = Bounds(
         reduced=reduced, preemptions=preemptions, schedules=schedules, unanswered=crash_points
     )
     return interruptible(
         explore_and_show(
             config, strategies, provider, chosen(seed), runs_root(runs), ids=ids, row=row,
-            deliveries=deliveries, crashes=crashes, bounds=bounds, database_url=database_url,
-            as_json=as_json, crash_points=crash_points,
+            deliveries=deliveries, crashes=crashes, one_process=one_process, bounds=bounds,
+            database_url=database_url, as_json=as_json, crash_points=crash_points,
         ),
         uvloop.new_event_loop,
     )  # fmt: skip

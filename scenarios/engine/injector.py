@@ -18,6 +18,7 @@ from results.errors import ClusterError
 from results.records import Stage
 from scenarios.engine.plan import RunPlan, moment
 from scenarios.engine.scenario import (
+    Autoscale,
     ClockSkew,
     Crash,
     DbCrash,
@@ -44,7 +45,7 @@ PARK_SECONDS = 15.0
 LEASE_SECONDS = 3.0
 STARVING_SECONDS = 10.0  # until a container's memory is used up
 # They hit everybody: no other fault could be proved meanwhile.
-ALONE = (DbCrash, RollingRestart, Drain, Scale, Rollout, NodeDown)
+ALONE = (DbCrash, RollingRestart, Drain, Scale, Autoscale, Rollout, NodeDown)
 EVERYBODY = (*ALONE, DbLatency, ProviderFault)
 STEP_SECONDS = 2.0  # without a park for so long, no delivery has so many steps
 
@@ -172,6 +173,10 @@ class Injector:
                 return faults.Drain(context, fault_id)
             case Scale():
                 return faults.Scale(context, fault_id, fault.to, fault.lasting_seconds)
+            case Autoscale():
+                return faults.Autoscale(
+                    context, fault_id, fault.most, fault.cpu_percent, fault.calm_seconds
+                )
             case Rollout():
                 return faults.Rollout(context, fault_id)
             case NodeDown():

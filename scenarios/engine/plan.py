@@ -11,7 +11,7 @@ import platform
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,6 +55,7 @@ class ClusterTarget:
     workers: int = 1  # sending pods; more than one have a master
     node_down: str = ""  # commands of the user's; {node} stands for a node's name
     node_up: str = ""
+    requests: Mapping[str, str] | None = None  # of each container; None: as they ship
     run: str = ""  # the label of all that is deployed; "": drawn
 
 
@@ -127,6 +128,11 @@ def refuse_impossible(plan: RunPlan) -> None:
             raise ConfigError(
                 f"The scenario {plan.name} changes the secret of the service, and of a Deployment "
                 "of yours nothing but the database's URL is changed. Run another scenario."
+            )
+        if plan.config.kubernetes and "autoscale" in kinds:
+            raise ConfigError(
+                f"The scenario {plan.name} brings an autoscaler, and of a Deployment of yours "
+                "nothing but the database's URL is changed. Run scaled_under_load."
             )
         if missing := kinds & NOT_IN_CLUSTERS:
             raise ClusterError(f"{', '.join(sorted(missing))}: unavailable on Kubernetes.")

@@ -22,6 +22,7 @@ from cluster.child_logs import ChildLogs
 from cluster.journal import Journal
 from cluster.kube import manifests
 from cluster.kube.administrator import PodAdministrator
+from cluster.kube.autoscaler import Autoscaler, require_metrics
 from cluster.kube.changes import Changes
 from cluster.kube.clock import ClockOffset, measure
 from cluster.kube.gateway import Gateway
@@ -42,16 +43,23 @@ from loadtests.swarm import SwarmPlan
 from results.errors import ClusterError, OnceproofError
 from results.run_folder import RunFolder
 from scenarios.engine.plan import ClusterTarget, RunPlan, note
+from scenarios.engine.pod_objects import (
+    drawn_values,
+    manifests_of,
+    relays,
+    scaler_of,
+    settings,
+)
 from scenarios.engine.pod_swarm import PodSwarm
 from scenarios.engine.pod_theirs import (
     find_theirs,
     hand_back,
-    harness_alone,
     note_provider,
     take_over,
     template_of,
 )
-from scenarios.engine.stand import RunningSwarm, Stand, Watch, apply_schema, drawn_secrets
+from scenarios.engine.seed_orders import seed_orders
+from scenarios.engine.stand import RunningSwarm, Stand, Watch, apply_schema
 
 PORTS = {"postgres": 5432, "wire": 7000, "witness": 8080}
 RECORDS = "/records"
@@ -111,7 +119,7 @@ async def standing_in_cluster(
         journal = stack.enter_context(Journal(folder.journal))
         gateway = await Gateway.connect(target.context, target.namespace)
         await stack.enter_async_context(gateway)
-        await require_permitted(gateway, {one.kind for one in plan.scenario.faults}, plan.name)
+        await require_possible(plan, gateway)
         theirs = await find_theirs(plan.config, gateway)
         values = drawn_values(plan, theirs)
         logs = ChildLogs(folder.logs, tuple(values.values()))
@@ -125,7 +133,7 @@ async def standing_in_cluster(
         naming = Naming()
         harness_objects, service = manifests_of(plan, target, installation.run)
         watch("deploying Postgres, wire and witness")
-        await installation.apply([*settings(plan, installation, values), *harness_objects])
+        await installation.apply([*settings(plan, installation, values, theirs), *harness_objects])
         harness = await harness_up(stack, installation, naming, values["postgres-password"], theirs)
         dsn, ports = harness.postgres.dsn, harness.ports
         await apply_schema(plan.config, dsn, journal, logs)
@@ -143,11 +151,10 @@ async def standing_in_cluster(
             stack, plan, installation, place, service, theirs, changes, watch
         )
         await prove_crash(plan, place, template, installation.run, target, watch)
-        ledger = LedgerReader(
-            dsn, plan.config.ledger_queries(), folder.ledger, error_ns=clock.error_ns
-        )
-        stack.push_async_callback(ledger.close)
-        await ledger.snapshot("sample")
+        ledger = await ledger_read(stack, plan, dsn, folder, clock)
+        if plan.config.service.seed:
+            watch("seeding the orders' rows")
+            await seed_orders(plan, dsn)
 
         async def send(swarm: SwarmPlan) -> RunningSwarm:
             return await PodSwarm.start(
@@ -162,6 +169,7 @@ async def standing_in_cluster(
             administrator=PodAdministrator(
                 gateway, place, changes, theirs.deployment if theirs else manifests.SERVICE,
                 target.node_down, target.node_up,
+                None if theirs else Autoscaler(gateway, scaler_of(target, installation.run)),
             ),
             config=plan.config, folder=folder, journal=journal, postgres=harness.postgres, dsn=dsn,
             wire=wire, witness=harness.witness, place=place, environments=None, ledger=ledger,
@@ -171,6 +179,14 @@ async def standing_in_cluster(
             secret=values["shopify-secret"], next_secret=values["shopify-secret-next"],
         )  # fmt: skip
         await drain(wire, copies, folder)
+
+
+async def require_possible(plan: RunPlan, gateway: Gateway) -> None:
+    """ClusterError, before anything is made, for what is not allowed or not there."""
+    kinds = {one.kind for one in plan.scenario.faults}
+    await require_permitted(gateway, kinds, plan.name)
+    if "autoscale" in kinds:
+        await require_metrics(gateway)
 
 
 async def service_up(
@@ -193,27 +209,10 @@ async def service_up(
     return replicas, web
 
 
-def drawn_values(plan: RunPlan, theirs: Theirs | None = None) -> dict[str, str]:
-    """The secrets of one deployment, under the names that the manifests refer to."""
-    token, secret, next_secret = drawn_secrets(plan)
-    return {
-        "token": token, "shopify-secret": theirs.secret if theirs else secret,
-        "shopify-secret-next": next_secret, "postgres-password": secrets.token_hex(16),
-    }  # fmt: skip
-
-
 async def removed(installation: Installation, watch: Watch) -> None:
     """Take everything out of the namespace again."""
     watch("removing what was deployed")
     await installation.remove()
-
-
-def settings(plan: RunPlan, installation: Installation, values: dict[str, str]) -> list[Manifest]:
-    """The Secret and the ConfigMap of the run."""
-    password = values["postgres-password"]
-    secret = {**values, "database-url": f"postgresql://postgres:{password}@wire:5432/postgres"}
-    plain = {"strategy": plan.strategy, "keys": plan.provider, "upstream": "postgres:5432"}
-    return manifests.settings(installation.gateway.namespace, installation.run, secret, plain)
 
 
 async def harness_up(
@@ -249,32 +248,15 @@ async def copied(stack: AsyncExitStack, harness: Harness, folder: RunFolder) -> 
     return copies
 
 
-def manifests_of(
-    plan: RunPlan, target: ClusterTarget, run: str
-) -> tuple[list[Manifest], list[Manifest]]:
-    """The harness's objects, and those of the service under test."""
-    shipped = manifests.load(manifests.FOLDER / "base")
-    own = manifests.for_run(
-        (one for one in shipped if one["kind"] not in ("Namespace", "HorizontalPodAutoscaler")),
-        namespace=target.namespace, run=run, image=target.image, replicas=plan.scenario.replicas,
-    )  # fmt: skip
-    harness: list[Manifest] = []
-    service: list[Manifest] = []
-    for manifest in own:
-        template = manifest.get("spec", {}).get("template", {})
-        (service if is_replica(template.get("metadata", {})) else harness).append(manifest)
-    if plan.config.kubernetes is not None:
-        return harness_alone(harness), []
-    return harness, service
-
-
-def relays(service: list[Manifest]) -> int:
-    """How many pods of other roles than web there are."""
-    return sum(
-        one["spec"].get("replicas", 1)
-        for one in service
-        if one["spec"]["template"]["metadata"]["labels"][ROLE] != "web"
-    )
+async def ledger_read(
+    stack: AsyncExitStack, plan: RunPlan, dsn: str, folder: RunFolder, clock: ClockOffset
+) -> LedgerReader:
+    """The reader of what the service holds, and its first look: a wrong query is found by it."""
+    queries = plan.config.ledger_queries()
+    ledger = LedgerReader(dsn, queries, folder.ledger, error_ns=clock.error_ns)
+    stack.push_async_callback(ledger.close)
+    await ledger.snapshot("sample")
+    return ledger
 
 
 async def open_tunnel(stack: AsyncExitStack, gateway: Gateway, part: PodPart) -> int:

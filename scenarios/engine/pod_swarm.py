@@ -32,7 +32,8 @@ from scenarios.engine.plan import ClusterTarget
 
 CONTAINER = "swarm"
 MASTER, WORKER = "swarm-master", "swarm-worker"  # as they ship
-RECORDS = Path("/records")
+RECORDS, TEMPLATES = Path("/records"), Path("/templates")
+TEMPLATES_NAME = "swarm-templates"  # of the ConfigMap
 START_SECONDS = 120.0
 EXEC_SECONDS = 15.0
 DRAIN_SECONDS = 60.0
@@ -168,9 +169,19 @@ class PodSwarm:
 
 
 def pods_of(plan: SwarmPlan, *, run: str, target: ClusterTarget) -> Iterator[Manifest]:
-    """The swarm's objects as they ship, with what this run is to send: the master first."""
+    """The swarm's objects as they ship, with what this run is to send: the master first.
+
+    Templates of bodies are files of the runner's machine: a ConfigMap takes them along.
+    """
     shipped = manifests.load(manifests.FOLDER / "swarm")
-    there = dataclasses.replace(plan, history=RECORDS).arguments()
+    if texts := templates_of(plan):
+        yield config_map(texts, run, target)
+        shipped = [mounted(one) if one["kind"] == "Pod" else one for one in shipped]
+    inside = {name: TEMPLATES / file for name, (file, _) in texts.items()}
+    there = dataclasses.replace(
+        plan, history=RECORDS, payload=inside.get("payload"),
+        create_payload=inside.get("create_payload"), cancel_payload=inside.get("cancel_payload"),
+    ).arguments()  # fmt: skip
     hosts = ("--allow-host", *(urlsplit(url).hostname or "" for url in plan.targets.values()))
     if target.workers > 1:
         for manifest in shipped:
@@ -185,6 +196,41 @@ def pods_of(plan: SwarmPlan, *, run: str, target: ClusterTarget) -> Iterator[Man
         yield own(worker, f"swarm-{number}", run, target, arguments, extend=plan.extend)
 
 
+def templates_of(plan: SwarmPlan) -> dict[str, tuple[str, str]]:
+    """Of each body that has a template: what it is called in a pod, and its text."""
+    files = {
+        "payload": plan.payload, "create_payload": plan.create_payload,
+        "cancel_payload": plan.cancel_payload,
+    }  # fmt: skip
+    return {
+        name: (f"{name.replace('_', '-')}{file.suffix}", file.read_text(encoding="utf-8"))
+        for name, file in files.items()
+        if file is not None
+    }
+
+
+def config_map(
+    texts: dict[str, tuple[str, str]], run: str, target: ClusterTarget
+) -> Manifest:  # fmt: skip
+    """What the sending pods read their templates from."""
+    metadata: Manifest = {"name": TEMPLATES_NAME, "namespace": target.namespace}
+    manifests.label(metadata, run)
+    data = dict(texts.values())
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def mounted(pod: Manifest) -> Manifest:
+    """A sending pod that has the templates."""
+    manifest = copy.deepcopy(pod)
+    spec = manifest["spec"]
+    spec["volumes"].append({"name": "templates", "configMap": {"name": TEMPLATES_NAME}})
+    container = next(one for one in spec["containers"] if one["name"] == CONTAINER)
+    container["volumeMounts"].append(
+        {"name": "templates", "mountPath": str(TEMPLATES), "readOnly": True}
+    )
+    return manifest
+
+
 def own(
     shipped: Manifest, name: str, run: str, target: ClusterTarget, arguments: tuple[str, ...], *,
     extend: bool,
@@ -195,6 +241,7 @@ def own(
     manifests.label(manifest["metadata"], run)
     if manifest["kind"] == "Pod":
         manifests.set_image(manifest["spec"], target.image)
+        manifests.set_requests(manifest["spec"], target.requests)
         container = next(one for one in manifest["spec"]["containers"] if one["name"] == CONTAINER)
         more = ("--extend",) if extend else ()
         container["args"] = [*more, "--", *arguments]

@@ -20,8 +20,10 @@ from results.run_folder import RunFolder
 from scenarios.engine.config import ServiceConfig
 from scenarios.engine.plan import RunPlan
 from scenarios.engine.stand import Watch
+from scenarios.engine.variables import Told, settings_text
 
 ROLLOUT_SECONDS = 300.0
+PROVIDER = "http://witness:8080/shipments"
 
 
 async def find_theirs(config: ServiceConfig, gateway: Gateway) -> Theirs | None:
@@ -29,10 +31,16 @@ async def find_theirs(config: ServiceConfig, gateway: Gateway) -> Theirs | None:
     named, service = config.kubernetes, config.service
     if named is None:
         return None
-    if not service.database_from:
+    if bool(service.settings) != bool(named.settings):
+        raise ConfigError(
+            "onceproof.toml: kubernetes.settings: expected VOLUME/FILE of the Deployment's pods, "
+            "which is made from the template `settings` under [service]: both, or neither."
+        )
+    if not service.database_from and not named.settings:
         raise ConfigError(
             "onceproof.toml: service.database_from: on Kubernetes the database's URL must be one "
-            'variable of the Deployment, as in database_from = "DATABASE_URL".'
+            'variable of the Deployment, as in database_from = "DATABASE_URL", or stand in a '
+            'settings file, as in settings = "VOLUME/FILE" under [kubernetes].'
         )
     url = urlsplit(named.url)
     if url.scheme != "http" or not url.hostname:
@@ -42,8 +50,8 @@ async def find_theirs(config: ServiceConfig, gateway: Gateway) -> Theirs | None:
         )
     return await find(
         gateway, named.deployment, container=named.container, url=named.url.rstrip("/"),
-        database_from=service.database_from, secret_from=service.secret_from,
-        provider_from=service.provider_from or "",
+        database_from=service.database_from or "", settings=named.settings,
+        secret_from=service.secret_from, provider_from=service.provider_from or "",
     )  # fmt: skip
 
 
@@ -77,7 +85,24 @@ async def hand_back(theirs: Theirs, gateway: Gateway, changes: Changes, watch: W
 
 def words(theirs: Theirs) -> str:
     """`DATABASE_URL of Deployment shop`, for people."""
-    return f"{theirs.variable} of Deployment {theirs.deployment}"
+    changed = [theirs.variable] if theirs.variable else []
+    if theirs.settings is not None:
+        changed.append(f"the volume {theirs.settings.volume}")
+    return f"{' and '.join(changed)} of Deployment {theirs.deployment}"
+
+
+def settings_file(
+    plan: RunPlan, theirs: Theirs, dsn: str, namespace: str, run: str
+) -> list[Manifest]:
+    """The Secret with the settings file that leads to the run's database; [] if it reads none."""
+    template, url = plan.config.file(plan.config.service.settings), urlsplit(theirs.url)
+    if theirs.settings is None or template is None:
+        return []
+    told = Told(
+        dsn=dsn, host="0.0.0.0", port=url.port or 80, secret=theirs.secret,
+        provider_url=theirs.provider or PROVIDER, strategy=plan.strategy,
+    )  # fmt: skip
+    return [theirs.settings.secret(settings_text(template, told.places()), namespace, run)]
 
 
 async def template_of(theirs: Theirs, gateway: Gateway) -> Manifest:

@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.kube import manifests
+from cluster.kube.autoscaler import require_metrics
 from cluster.kube.capacity import memory_words, requested, rooms
 from cluster.kube.gateway import ApiError, Gateway
 from cluster.kube.installation import refuse_reserved, require_chaos
@@ -40,9 +41,10 @@ from scenarios.engine.plan import (
     placed,
     refuse_impossible,
 )
+from scenarios.engine.pod_objects import manifests_of, scaler_of
 from scenarios.engine.pod_settings import database_settings
-from scenarios.engine.pod_stand import manifests_of
 from scenarios.engine.pod_theirs import find_theirs, words
+from scenarios.engine.scenario import Autoscale
 from scenarios.engine.show import consoles, pick_strategy, say_json
 
 CLOCK_SECONDS = 5.0  # a certificate's or a token's validity suffers from more
@@ -101,11 +103,12 @@ async def examined(
     there, namespace = await namespace_found(gateway)
     yield namespace_finding(there, namespace, target.namespace)
     objects = [one for part in manifests_of(plan, target, "preflight") for one in part]
-    for touched in touches(plan, objects):
+    kinds = {fault.kind for fault in plan.scenario.faults}
+    scaler = [scaler_of(target, "preflight")] if "autoscale" in kinds else []
+    for touched in touches(plan, [*objects, *scaler]):
         yield touched
     if plan.config.kubernetes is not None:
         yield await changed(plan, gateway)
-    kinds = {fault.kind for fault in plan.scenario.faults}
     wanted = needed(kinds, make_namespace=not there)
     lacking = await missing(gateway, wanted)
     words = f"all {len(wanted)} verbs that the run needs"
@@ -113,6 +116,8 @@ async def examined(
         words = refusal(target.namespace, lacking, plan.name, there=there)
     yield "permissions", not lacking, words
     yield refused(plan)
+    if "autoscale" in kinds:
+        yield await metrics(gateway)
     yield clock(await gateway.clock_ahead_seconds())
     async for finding in nodes(gateway, objects, target):
         yield finding
@@ -147,6 +152,8 @@ def touches(plan: RunPlan, objects: list[Manifest]) -> Iterator[Finding]:
     for fault in plan.scenario.faults:
         role = getattr(fault, "role", "web")
         victims = f"one of {plan.scenario.replicas} {role} pods" if role == "web" else f"a {role}"
+        if isinstance(fault, Autoscale):
+            victims = f"from {plan.scenario.replicas} to {fault.most} web pods and back, on CPU,"
         if fault.kind.startswith(("db-", "witness-")):
             victims = "the run's own database or provider"
         yield "strikes", True, f"{fault_name(fault)} ×{fault.times}: {victims} each time"
@@ -175,6 +182,15 @@ def refused(plan: RunPlan) -> Finding:
     except OnceproofError as error:
         return "scenario", False, str(error)
     return "scenario", True, f"{plan.name} has nothing that is refused here"
+
+
+async def metrics(gateway: Gateway) -> Finding:
+    """Whether an autoscaler would see any CPU."""
+    try:
+        await require_metrics(gateway)
+    except OnceproofError as error:
+        return "metrics", False, str(error)
+    return "metrics", True, "metrics.k8s.io answers: an autoscaler sees CPU"
 
 
 def clock(ahead_seconds: float | None) -> Finding:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from loadtests.traffic import NO_MIX, Mix
+from loadtests.traffic import NO_MIX, NO_RUSH, Mix, Rush
 from results.records import Thresholds
 
 COPIES_MAX = 50
@@ -51,6 +51,7 @@ class Traffic:
     per_second: float = 60.0
     duplicates: Burst = field(default_factory=Burst)
     create: Literal["before", "after", "never"] = "before"  # orders/create, if the service takes it
+    rush: Rush = NO_RUSH  # a faster begin
     mix: Mix = NO_MIX  # what comes beside the bursts
     rotate_after: int = 0  # orders after which Shopify signs with the next secret; 0: never
     retry_time_scale: float = 1 / 600  # Shopify's retries span 4 hours; here, 24 seconds
@@ -254,6 +255,26 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Autoscale:
+    """A HorizontalPodAutoscaler on real CPU scales the service up, and down again.
+
+    Whether it does is the traffic's affair: give it a `Rush`. A run without both proves nothing.
+    """
+
+    most: int = 6  # replicas
+    cpu_percent: int = 70  # of what a replica requests; above it more are asked for
+    calm_seconds: int = 15  # so long fewer must have been enough before any is taken away
+    times: int = 1
+
+    kind = "autoscale"
+
+    def __post_init__(self) -> None:
+        require(self.most >= 2, "Autoscale.most: expected 2 or more")
+        require(1 <= self.cpu_percent <= 1_000, "Autoscale.cpu_percent: expected 1 to 1000")
+        require(0 <= self.calm_seconds <= 3_600, "Autoscale.calm_seconds: expected 0 to 3600")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """Every web replica is replaced by a new one, as the cluster does it for a new version."""
 
@@ -274,9 +295,11 @@ class NodeDown:
 
 Fault = (
     Crash | Oom | Freeze | Graceful | DbDisconnect | DbCrash | DbLatency | PowerLoss | ProviderFault
-    | RollingRestart | ClockSkew | Evict | GhostPod | Drain | Scale | Rollout | NodeDown
+    | RollingRestart | ClockSkew | Evict | GhostPod | Drain | Scale | Autoscale | Rollout | NodeDown
 )  # fmt: skip
-ONLY_IN_CLUSTERS = {"evict", "ghost-pod", "drain", "scale", "rollout", "node-down"}  # kinds
+ONLY_IN_CLUSTERS = {  # kinds
+    "evict", "ghost-pod", "drain", "scale", "autoscale", "rollout", "node-down",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,6 +102,7 @@ async def swarm(plan: RunPlan, stand: Stand, watch: Watch) -> AsyncIterator[Traf
             create_payload=plan.config.file(service.create_payload),
             cancel_payload=plan.config.file(service.cancel_payload),
             mix=traffic.mix,
+            rush=traffic.rush,
             rotate_after=traffic.rotate_after,
             users=traffic.users,
             targets=stand.targets,

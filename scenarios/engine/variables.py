@@ -71,12 +71,17 @@ def filled(text: str, places: Mapping[str, str]) -> str:
     return PLACE.sub(lambda found: places.get(found[1], found[0]), text)
 
 
-def write_settings(template: Path, target: Path, places: Mapping[str, str]) -> None:
-    """Make a settings file for one process; ConfigError says what is wrong in its template."""
+def settings_text(template: Path, places: Mapping[str, str]) -> str:
+    """A settings file filled in; ConfigError says what is wrong in its template."""
     try:
         environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
-        text = environment.from_string(template.read_text(encoding="utf-8")).render(places)
+        return environment.from_string(template.read_text(encoding="utf-8")).render(places)
     except (TemplateError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{template}: {error}. It knows {', '.join(PLACES)}.") from None
+
+
+def write_settings(template: Path, target: Path, places: Mapping[str, str]) -> None:
+    """Make a settings file for one process; ConfigError says what is wrong in its template."""
+    text = settings_text(template, places)
     target.touch(mode=0o600)
     target.write_text(text, encoding="utf-8")

@@ -16,11 +16,10 @@ import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable
 
-import asyncpg
-
+from service.pool import Pool
 from service.provider import Provider
 
-ShipOne = Callable[[asyncpg.Pool, Provider], Awaitable[bool]]
+ShipOne = Callable[[Pool, Provider], Awaitable[bool]]
 
 
 def relay_names() -> list[str]:

@@ -7,10 +7,10 @@ that ignores keys that gift ships twice where the answer, not the call, was lost
 under way the outbox looks emptier than it is.
 """
 
-import asyncpg
 import structlog
 
 from service.outbox import DUE, put_off, ship
+from service.pool import Pool
 from service.provider import Provider, ProviderError
 
 _CLAIM = f"""
@@ -22,7 +22,7 @@ RETURNING id, shop, order_id, idempotency_key, lines
 log = structlog.get_logger()
 
 
-async def ship_one(pool: asyncpg.Pool, provider: Provider) -> bool:
+async def ship_one(pool: Pool, provider: Provider) -> bool:
     """Ship the next row that is due; False if there was none."""
     row = await pool.fetchrow(_CLAIM)
     if row is None:

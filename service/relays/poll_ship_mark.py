@@ -5,16 +5,16 @@ both call the provider. Both pass the row's key, so a provider that honours keys
 only the calls are too many; one that ignores them ships twice, without any crash.
 """
 
-import asyncpg
 import structlog
 
 from service.outbox import DUE, mark_sent, put_off, ship
+from service.pool import Pool
 from service.provider import Provider, ProviderError
 
 log = structlog.get_logger()
 
 
-async def ship_one(pool: asyncpg.Pool, provider: Provider) -> bool:
+async def ship_one(pool: Pool, provider: Provider) -> bool:
     """Ship the next row that is due; False if there was none."""
     row = await pool.fetchrow(DUE)
     if row is None:

@@ -6,19 +6,19 @@ shipped again under the same key: at least once, and exactly once in effect only
 that honours keys. Its price is a transaction as long as the provider takes to answer.
 """
 
-import asyncpg
 import structlog
 
-from service.database import ACQUIRE_TIMEOUT_SECONDS, commit, rollback
+from service.database import commit, rollback
 from service.outbox import DUE, mark_sent, put_off, ship
+from service.pool import Pool
 from service.provider import Provider, ProviderError
 
 log = structlog.get_logger()
 
 
-async def ship_one(pool: asyncpg.Pool, provider: Provider) -> bool:
+async def ship_one(pool: Pool, provider: Provider) -> bool:
     """Ship the next row that is due; False if there was none."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with pool.acquire() as connection:
         await connection.execute("BEGIN")
         try:
             row = await connection.fetchrow(f"{DUE} FOR UPDATE SKIP LOCKED")

@@ -22,8 +22,7 @@ import pkgutil
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-import asyncpg
-
+from service.pool import Pool
 from service.provider import Provider
 from service.webhook import Webhook
 
@@ -35,7 +34,7 @@ class Answer(NamedTuple):
     outcome: str
 
 
-Handler = Callable[[Webhook, asyncpg.Pool, Provider], Awaitable[Answer]]
+Handler = Callable[[Webhook, Pool, Provider], Awaitable[Answer]]
 
 
 def strategy_names() -> list[str]:

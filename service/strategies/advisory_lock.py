@@ -10,9 +10,8 @@ check sees nothing. What saves it is the write: it meets a row that the snapshot
 fails (a 503, healed by the retry). A handler whose check is all it has ships twice there.
 """
 
-import asyncpg
-
-from service.database import ACQUIRE_TIMEOUT_SECONDS, transaction
+from service.database import transaction
+from service.pool import Pool
 from service.provider import Provider
 from service.steps import (
     answer_settled,
@@ -26,10 +25,10 @@ from service.strategies import Answer
 from service.webhook import Webhook
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """Lock and check; then pay, record and log in the same transaction."""
     async with (
-        pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
+        pool.acquire() as connection,
         transaction(connection),
     ):
         await connection.execute(

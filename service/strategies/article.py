@@ -19,7 +19,8 @@ from contextlib import AbstractAsyncContextManager
 
 import asyncpg
 
-from service.database import ACQUIRE_TIMEOUT_SECONDS, CommitError, Session, transaction
+from service.database import CommitError, Session, transaction
+from service.pool import Pool
 from service.provider import Provider
 from service.steps import (
     LOG_TABLE,
@@ -36,9 +37,9 @@ from service.webhook import Webhook
 Fulfil = Callable[[Session, Webhook], Awaitable[None]]
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """Look up the webhook id; then check, pay, record and log in one transaction."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with pool.acquire() as connection:
         return await deliver(webhook, connection, transaction(connection))
 
 

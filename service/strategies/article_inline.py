@@ -11,9 +11,8 @@ before it has shipped; a crash ships twice all the same.
 
 import uuid
 
-import asyncpg
-
-from service.database import ACQUIRE_TIMEOUT_SECONDS, Session, transaction
+from service.database import Session, transaction
+from service.pool import Pool
 from service.provider import Provider, ProviderError
 from service.steps import record_shipment
 from service.strategies import Answer
@@ -21,7 +20,7 @@ from service.strategies.article import deliver
 from service.webhook import Webhook
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """The article's steps, with the call in the place of the wish to ship."""
 
     async def ship(session: Session, webhook: Webhook) -> None:
@@ -30,7 +29,7 @@ async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> An
         await provider.ship(webhook.shop, webhook.order_id, lines, key)
         await record_shipment(session, webhook, key)
 
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with pool.acquire() as connection:
         try:
             return await deliver(webhook, connection, transaction(connection), fulfil=ship)
         except ProviderError:

@@ -5,18 +5,17 @@ look at the same time both find nothing: both ship, both are answered with 200. 
 as in `article`, the isolation levels included.
 """
 
-import asyncpg
-
-from service.database import ACQUIRE_TIMEOUT_SECONDS, transaction
+from service.database import transaction
+from service.pool import Pool
 from service.provider import Provider
 from service.strategies import Answer
 from service.strategies.article import deliver
 from service.webhook import Webhook
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """The article's steps, with the other log."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with pool.acquire() as connection:
         return await deliver(
             webhook,
             connection,

@@ -20,7 +20,8 @@ from typing import Any
 
 import asyncpg
 
-from service.database import ACQUIRE_TIMEOUT_SECONDS, transaction
+from service.database import transaction
+from service.pool import Pool
 from service.provider import Provider
 from service.strategies import Answer
 from service.strategies.article import deliver
@@ -30,19 +31,16 @@ from service.webhook import Webhook
 class SharedClient:
     """One connection; whoever comes runs a statement on it when its turn comes."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: Pool) -> None:
         self.deliveries = 0
         self._pool = pool
         self._turn = Lock()
-        self._connection: asyncpg.pool.PoolConnectionProxy | None = None
+        self._connection: asyncpg.Connection | None = None
 
     @property
     def lost(self) -> bool:
         """Whether the connection was cut: deliveries to come need another one."""
-        try:
-            return self._connection is not None and self._connection.is_closed()
-        except asyncpg.InterfaceError:  # the pool took it back when it was cut
-            return True
+        return self._connection is not None and self._connection.is_closed()
 
     async def execute(self, query: str, /, *args: object) -> str:
         """Run a statement in turn; the answer is its command tag."""
@@ -57,18 +55,18 @@ class SharedClient:
     async def give_back(self) -> None:
         """Return the connection to the pool."""
         if self._connection is not None:
-            await self._pool.release(self._connection)
+            await self._pool.give_back(self._connection)
 
-    async def _connected(self) -> asyncpg.pool.PoolConnectionProxy:
+    async def _connected(self) -> asyncpg.Connection:
         if self._connection is None:
-            self._connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
+            self._connection = await self._pool.take()
         return self._connection
 
 
-_clients: dict[asyncpg.Pool, SharedClient] = {}
+_clients: dict[Pool, SharedClient] = {}
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """The article's steps, enclosed by a transaction that others are in as well."""
     async with _joined(pool) as client:
         try:
@@ -78,7 +76,7 @@ async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> An
 
 
 @asynccontextmanager
-async def _joined(pool: asyncpg.Pool) -> AsyncIterator[SharedClient]:
+async def _joined(pool: Pool) -> AsyncIterator[SharedClient]:
     client = _clients.get(pool)
     if client is None or client.lost:
         client = _clients[pool] = SharedClient(pool)

@@ -12,9 +12,8 @@ that share a SKU can make each other fail there, and then the retry of an order 
 delivers finds its claim, too: lost, without any crash.
 """
 
-import asyncpg
-
-from service.database import ACQUIRE_TIMEOUT_SECONDS, transaction
+from service.database import transaction
+from service.pool import Pool
 from service.provider import Provider
 from service.steps import (
     log_first,
@@ -27,9 +26,9 @@ from service.strategies import Answer
 from service.webhook import Webhook
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """Claim; then check, pay, record and take from the stock in one transaction."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with pool.acquire() as connection:
         if not await log_first(connection, webhook, "claimed"):
             return Answer(200, "duplicate webhook")
         async with transaction(connection):

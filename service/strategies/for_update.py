@@ -12,7 +12,8 @@ was a row or not, because its snapshot does not know the winner's: then it is ri
 
 import asyncpg
 
-from service.database import ACQUIRE_TIMEOUT_SECONDS, CommitError, transaction
+from service.database import CommitError, transaction
+from service.pool import Pool
 from service.provider import Provider
 from service.steps import (
     answer_settled,
@@ -26,11 +27,11 @@ from service.strategies import Answer
 from service.webhook import Webhook
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """Lock and check; then pay, record and log in the same transaction."""
     try:
         async with (
-            pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
+            pool.acquire() as connection,
             transaction(connection),
         ):
             status = await read_status(connection, webhook, "FOR UPDATE")

@@ -8,18 +8,16 @@ database sees into it: a proxy sees one SELECT and can stop it before and after,
 Under REPEATABLE READ and SERIALIZABLE the loser fails with a 503, which the retry heals.
 """
 
-import asyncpg
-
-from service.database import ACQUIRE_TIMEOUT_SECONDS
+from service.pool import Pool
 from service.provider import Provider
 from service.steps import order_key
 from service.strategies import Answer
 from service.webhook import Webhook
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """Call it; its answer is ours."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with pool.acquire() as connection:
         outcome = await connection.fetchval(
             "SELECT fulfil_paid_order($1, $2, $3, $4::text::jsonb, $5, $6, $7)",
             webhook.shop,

@@ -16,9 +16,7 @@ Under REPEATABLE READ and SERIALIZABLE a loser that waited fails with a 503 inst
 retry heals: its snapshot does not know the row that it waited for.
 """
 
-import asyncpg
-
-from service.database import ACQUIRE_TIMEOUT_SECONDS
+from service.pool import Pool
 from service.provider import Provider
 from service.steps import order_key, read_status
 from service.strategies import Answer
@@ -62,9 +60,9 @@ SELECT EXISTS (SELECT FROM decided)
 """
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """Run the one statement, which asyncpg keeps prepared; a second one if it decided nothing."""
-    async with pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+    async with pool.acquire() as connection:
         decided = await connection.fetchval(
             _STATEMENT,
             webhook.shop,

@@ -9,15 +9,14 @@ shipped as well. No isolation level helps: each lasts for one statement.
 
 import uuid
 
-import asyncpg
-
+from service.pool import Pool
 from service.provider import Provider, ProviderError
 from service.steps import log_first, pay_any_order, read_status, record_shipment, take_stock
 from service.strategies import Answer
 from service.webhook import Webhook
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """Ship if the order is not yet paid, then record it statement by statement."""
     if await read_status(pool, webhook) == "paid":
         return Answer(200, "duplicate")

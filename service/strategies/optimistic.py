@@ -8,9 +8,8 @@ and nothing is done, now or ever. Right only if there is a row.
 Under REPEATABLE READ and SERIALIZABLE the loser fails with a 503, which the retry heals.
 """
 
-import asyncpg
-
-from service.database import ACQUIRE_TIMEOUT_SECONDS, transaction
+from service.database import transaction
+from service.pool import Pool
 from service.provider import Provider
 from service.steps import (
     answer_settled,
@@ -23,10 +22,10 @@ from service.strategies import Answer
 from service.webhook import Webhook
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """Read; turn the order from pending to paid; do the rest if that changed a row."""
     async with (
-        pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
+        pool.acquire() as connection,
         transaction(connection),
     ):
         status = await read_status(connection, webhook)

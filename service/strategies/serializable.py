@@ -11,7 +11,8 @@ It names its own isolation level: ISOLATION does not change it.
 
 import asyncpg
 
-from service.database import ACQUIRE_TIMEOUT_SECONDS, transaction
+from service.database import transaction
+from service.pool import Pool
 from service.provider import Provider
 from service.steps import (
     answer_settled,
@@ -27,12 +28,12 @@ from service.webhook import Webhook
 RETRIES = 3
 
 
-async def handle(webhook: Webhook, pool: asyncpg.Pool, provider: Provider) -> Answer:
+async def handle(webhook: Webhook, pool: Pool, provider: Provider) -> Answer:
     """Check, pay, record and log in one transaction, at most 1 + RETRIES times."""
     for _ in range(1 + RETRIES):
         try:
             async with (
-                pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
+                pool.acquire() as connection,
                 transaction(connection, "BEGIN ISOLATION LEVEL SERIALIZABLE"),
             ):
                 status = await read_status(connection, webhook)

@@ -32,12 +32,13 @@ ROWS = {"present": "there", "absent": "absent"}
 
 async def explored(
     runs: Path, strategy: str, bounds: Bounds, *, ids: str = "both", row: str = "both",
-    crashes: int = 0, deliveries: int = 2,
+    crashes: int = 0, deliveries: int = 2, one_process: bool = False,
 ) -> Exploration:  # fmt: skip
     config = load_config(OWN_CONFIG)
     wheres = cells(
-        config, strategy, "honours", ids=ids, row=row, deliveries=deliveries, crashes=crashes
-    )
+        config, strategy, "honours", ids=ids, row=row, deliveries=deliveries, crashes=crashes,
+        one_process=one_process,
+    )  # fmt: skip
     plan = planned(config, strategy, "honours", 1, runs, None, "explore")
     return await explore(plan, wheres, bounds, lambda _: None)
 
@@ -67,6 +68,35 @@ async def test_what_the_golden_table_says_and_nothing_else(tmp_path: Path, strat
     assert {one for one in found.anomalies if one.implied_by == ""} or not any(
         cell.codes for cell in found.cells
     )
+
+
+async def test_what_deliveries_share_within_one_process(tmp_path: Path) -> None:
+    """Statements of a shared client take turns, so not all orders of the table can be."""
+    found = await explored(tmp_path, "article_shared_client", Bounds(), one_process=True)
+
+    said = {(one.where.ids, one.where.row): set(one.codes) for one in found.cells}
+    for cell in found.cells:
+        assert set(cell.codes) | ({"5xx"} if cell.refused else set()) <= golden(cell.where)
+        assert cell.unsure and not cell.exhaustive, "whose statement it is, nobody can prove"
+    assert said["distinct", "present"] >= {"A1", "A8"}
+    assert said["same", "present"] >= {"A3"}, "acknowledged, and rolled back with the other's"
+    assert said["distinct", "absent"] == said["same", "absent"] == {"A1", "A3", "A5", "A8"}
+    apart = await explored(tmp_path, "article_shared_client", Bounds(), ids="same", row="present")
+    assert not apart.cells[0].codes, "two processes share nothing"
+
+
+@pytest.mark.parametrize("strategy", ["for_update", "insert_first"])
+async def test_one_process_that_shares_nothing_but_a_pool_is_clean(
+    tmp_path: Path, strategy: str
+) -> None:
+    found = await explored(tmp_path, strategy, Bounds(), row="present", one_process=True)
+
+    for cell in found.cells:
+        assert cell.exhaustive and not cell.codes, (cell.where.words, cell.silent, cell.unsure)
+        starts = {
+            [move.do for move in one.moves].index("start") for one in cell.schedules
+        }  # fmt: skip
+        assert len(starts) > 1, "the second is delivered at every moment of the first"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Services that talk to their database in other ways than ours: no step of theirs is missed."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -157,3 +158,51 @@ def test_a_play_that_was_ended_early_accuses_nobody(tmp_path: Path) -> None:
 def test_a_death_just_after_a_function_that_wrote_is_a_point(tmp_path: Path) -> None:
     cell = explored(tmp_path, "calls", "--deliveries", "1", "--crashes", "1")
     assert "A17" in cell["codes"], "redelivered, it takes effect again"
+
+
+EXPRESS = Path(__file__).resolve().parents[2] / "examples" / "express"
+ONE_CLIENT = (
+    ("const client = await pool.connect();", "const client = await (shared ??= pool.connect());"),
+    ("client.release(lost);", ""),
+    ("const app = express();", "let shared;\nconst app = express();"),
+)
+
+
+def test_a_client_that_deliveries_share_is_found_in_one_process_and_not_in_two(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "express"
+    shutil.copytree(EXPRESS, folder, ignore=shutil.ignore_patterns("node_modules"))
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    npm = subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True
+    )
+    if npm.returncode:
+        pytest.skip(f"npm could not prepare it: {npm.stderr[-300:]}")
+    code = (folder / "server.js").read_text()
+    for before, after in ONE_CLIENT:
+        assert before in code
+        code = code.replace(before, after)
+    (folder / "server.js").write_text(code)
+
+    def explore(*options: str) -> dict[str, Any]:
+        done = onceproof(
+            folder, "explore", "--strategy", "article", "--ids", "same", "--row", "present",
+            "--runs", folder / "runs", "--json", *options,
+        )  # fmt: skip
+        assert done.stdout, done.stderr
+        said: dict[str, Any] = json.loads(done.stdout)
+        return said
+
+    assert explore()["validity"] == "valid", "each of two processes has a client to itself"
+    said = explore("--one-process")
+    assert "A3" in said["cells"][0]["codes"], "acknowledged, and rolled back by the other's mistake"
+    file = Path(said["run"]) / "A3-same-present.schedule.json"
+    again = onceproof(folder, "replay", file, "--times", "20", "--runs", folder / "runs")
+    assert "20 of 20 plays led to A3 again" in again.stdout, again.stdout + again.stderr
+
+
+def onceproof(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = Path(sys.executable).with_name("onceproof")
+    return subprocess.run([command, *arguments], capture_output=True, text=True, cwd=folder)

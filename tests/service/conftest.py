@@ -105,9 +105,9 @@ async def service_dsn(empty_dsn: str) -> str:
     """A fresh database with the schema applied."""
     from service.database import apply_schema, open_pool
 
-    pool = await open_pool(empty_dsn, 1, "tests")
+    pool = open_pool(empty_dsn, 1, "tests")
     await apply_schema(pool)
-    await pool.close()
+    await pool.close(5)
     return empty_dsn
 
 

@@ -1,7 +1,8 @@
 """Two deliveries of one order, step by step in a chosen order, on a real Postgres.
 
 A step is a statement (BEGIN counts with the next one), a call of the provider or the answer. The
-strategy under test gets a pool and a provider whose every step waits for its turn. After a turn
+strategy under test gets a pool and a provider whose every step waits for its turn; each delivery
+has a process, and with it a pool, of its own, unless a stage says otherwise. After a turn
 the stage waits until each delivery is at its next step, done, or proved to be blocked by the other
 (Postgres' own function of the isolation tester), then looks at the ledger from outside.
 
@@ -24,6 +25,7 @@ import asyncpg
 from turns import Actor, SteppedPool, SteppedProvider, here, turn
 
 from service.database import TRANSIENT_ERRORS
+from service.pool import Pool
 from service.relays.skip_locked import ship_one
 from service.strategies import Answer, Handler
 from service.webhook import Line, Webhook
@@ -51,13 +53,14 @@ class Stage:
     """Where one strategy is played, schedule after schedule, each with an order of its own."""
 
     def __init__(
-        self, handle: Handler, pool: asyncpg.Pool, observer: asyncpg.Connection, *,
+        self, handle: Handler, pool: Pool, observer: asyncpg.Connection, *,
         same_id: bool, row: bool, one_process: bool = False,
     ) -> None:  # fmt: skip
         self.findings = Findings()
         self._handle = handle
         self._raw = pool
-        self.pool: Any = SteppedPool(pool)
+        self.held: dict[Any, Actor | None] = {}
+        self._shared_pool: Any = SteppedPool(pool, self.held)
         self._provider: Any = SteppedProvider()
         self._observer = observer
         self._same_id, self._row, self._one_process = same_id, row, one_process
@@ -134,10 +137,11 @@ class Stage:
         """Let a delivery run up to its first step; `handle` if not the strategy under test."""
         webhook = Webhook(webhook_id, "orders/paid", SHOP, order_id, "10.50", (LINE,))
         actor = Actor(webhook, self._moved)
+        pool = self._shared_pool if self._one_process else SteppedPool(self._raw, self.held)
 
         async def deliver() -> None:
             here.set(actor)
-            answer = await self._answer(webhook, handle or self._handle)
+            answer = await self._answer(webhook, handle or self._handle, pool)
             actor.answering = True
             await turn()
             actor.answer, actor.shows = answer, True
@@ -146,10 +150,10 @@ class Stage:
         actor.task.add_done_callback(lambda _: self._moved.set())
         return actor
 
-    async def _answer(self, webhook: Webhook, handle: Handler) -> Answer:
+    async def _answer(self, webhook: Webhook, handle: Handler, pool: Any) -> Answer:
         """What the app around the strategy would answer."""
         try:
-            return await handle(webhook, self.pool, self._provider)
+            return await handle(webhook, pool, self._provider)
         except TRANSIENT_ERRORS as error:
             return Answer(503, f"try again: {type(error).__name__}")
 
@@ -197,16 +201,16 @@ class Stage:
 
     async def _crash(self, actors: Sequence[Actor]) -> list[int]:
         """End them as the death of their process does; the pids of their connections."""
-        theirs = [raw for raw, holder in self.pool.held.items() if holder in actors]
+        theirs = [raw for raw, holder in self.held.items() if holder in actors]
         pids = [raw.get_server_pid() for raw in theirs]
         for raw in theirs:
             raw.terminate()
+        theirs_too = {task for actor in actors for task in (actor.task, *actor.tasks) if task}
+        for task in theirs_too:
+            task.cancel()
         for actor in actors:
-            assert actor.task is not None
-            actor.task.cancel()
             actor.waits_for_turn = False
-        await asyncio.gather(*(actor.task for actor in actors if actor.task),
-                             return_exceptions=True)  # fmt: skip
+        await asyncio.gather(*theirs_too, return_exceptions=True)
         return pids
 
     async def _until_gone(self, pids: list[int]) -> None:
@@ -261,7 +265,7 @@ class Stage:
             for _ in range(RETRIES_MAX):
                 if actor.status == 200:
                     break
-                actor.answer = await self._answer(actor.webhook, self._handle)
+                actor.answer = await self._answer(actor.webhook, self._handle, self._shared_pool)
             assert actor.status == 200, f"never acknowledged: {actor.status}"
             await self.look(both)
         seen = await self.look(both)

@@ -16,6 +16,8 @@ from aiohttp import web
 
 from service.app import App
 from service.database import open_pool
+from service.fast_lane import FastLane
+from service.pool import Pool
 from service.provider import Provider
 from service.settings import Settings
 
@@ -83,8 +85,10 @@ class Running:
 
     url: str
     http: aiohttp.ClientSession
-    pool: asyncpg.Pool
+    pool: asyncpg.Pool  # the test's own
+    service_pool: Pool
     app: App
+    lane: FastLane
     strategy: str
 
     async def paid(self, body: bytes, webhook_id: str | None = None, **changes: str) -> int:
@@ -125,7 +129,7 @@ class Running:
 @contextlib.asynccontextmanager
 async def start_app(
     dsn: str, provider: FakeProvider, strategy: str, pool_size: int = 8,
-    isolation: str = "read committed",
+    isolation: str = "read committed", ingest: str = "aiohttp",
 ) -> AsyncIterator[Running]:  # fmt: skip
     settings = Settings(
         database_url=dsn,
@@ -134,19 +138,26 @@ async def start_app(
         fulfillment_url=provider.url,
     )
     async with contextlib.AsyncExitStack() as stack:
-        pool = await open_pool(dsn, pool_size, "tests app", isolation)
-        stack.push_async_callback(pool.close)
+        pool = await stack.enter_async_context(asyncpg.create_pool(dsn, min_size=0))
+        service_pool = open_pool(dsn, pool_size, "tests app", isolation)
+        stack.push_async_callback(service_pool.close, 5)
         client = await stack.enter_async_context(Provider(provider.url))
-        app = App(settings, pool, client)
+        app = App(settings, service_pool, client)
         app.schema_applied = True
         runner = app.runner(5)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        assert runner.server is not None
+        lane = FastLane(app.deliveries, runner.server)
+        stack.push_async_callback(lane.drain, 5)
+        if ingest == "fast":
+            await lane.listen("127.0.0.1", 0)
+        else:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
         http = await stack.enter_async_context(
             aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=30), connector=aiohttp.TCPConnector(limit=0)
             )
         )
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield Running(url=url, http=http, pool=pool, app=app, strategy=strategy)
+        url = f"http://127.0.0.1:{(lane.addresses or runner.addresses)[0][1]}"
+        yield Running(url, http, pool, service_pool, app, lane, strategy)

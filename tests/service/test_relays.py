@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
 import pytest
 from service_support import FakeProvider
 
 from service.database import open_pool
+from service.pool import Pool
 from service.provider import Provider
 from service.relays import load_relay, relay_names
 
@@ -34,24 +34,24 @@ class HeldProvider:
 
 
 @pytest.fixture
-async def pool(service_dsn: str) -> AsyncIterator[asyncpg.Pool]:
-    pool = await open_pool(service_dsn, 4, "tests relay")
+async def pool(service_dsn: str) -> AsyncIterator[Pool]:
+    pool = open_pool(service_dsn, 4, "tests relay")
     await pool.execute(
         "INSERT INTO fulfillment_requests (shop, order_id, idempotency_key, lines)"
         " VALUES ('a.myshopify.com', 7, 'key', '[]')"
     )
     yield pool
-    await pool.close()
+    await pool.close(5)
 
 
-async def _sent(pool: asyncpg.Pool) -> bool:
+async def _sent(pool: Pool) -> bool:
     sent: bool = await pool.fetchval("SELECT sent_at IS NOT NULL FROM fulfillment_requests")
     return sent
 
 
 @pytest.mark.parametrize("relay", RELAYS)
 async def test_a_row_is_shipped_with_its_key_and_repeated_after_a_failure(
-    pool: asyncpg.Pool, provider: FakeProvider, relay: str
+    pool: Pool, provider: FakeProvider, relay: str
 ) -> None:
     ship_one = load_relay(relay)
     provider.fail_after_effect = 1
@@ -69,7 +69,7 @@ async def test_a_row_is_shipped_with_its_key_and_repeated_after_a_failure(
 
 
 @pytest.mark.parametrize("relay", RELAYS)
-async def test_two_workers_and_one_row(pool: asyncpg.Pool, relay: str) -> None:
+async def test_two_workers_and_one_row(pool: Pool, relay: str) -> None:
     """Only the one that does not lock ships twice to a provider that ignores keys (A1)."""
     ship_one, held = load_relay(relay), HeldProvider()
     first = asyncio.create_task(ship_one(pool, held))
@@ -87,7 +87,7 @@ async def test_two_workers_and_one_row(pool: asyncpg.Pool, relay: str) -> None:
 
 
 @pytest.mark.parametrize("relay", RELAYS)
-async def test_a_relay_that_dies_during_its_call(pool: asyncpg.Pool, relay: str) -> None:
+async def test_a_relay_that_dies_during_its_call(pool: Pool, relay: str) -> None:
     """Shipped again (A1 where keys are ignored), or, if it had claimed first, maybe never (A2)."""
     ship_one, held = load_relay(relay), HeldProvider()
     dying = asyncio.create_task(ship_one(pool, held))

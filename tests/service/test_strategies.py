@@ -42,7 +42,8 @@ async def test_a_later_duplicate_changes_nothing(running: Running) -> None:
     after = await running.counts()
     assert {**after, "log": 0} == {**before, "log": 0}
     if running.strategy in RIGHT_WITH_A_ROW:
-        assert await running.log() == {"one": "success"}
+        duplicates = {"two": "duplicate_internal_status"} if running.strategy == "group" else {}
+        assert await running.log() == {"one": "success", **duplicates}
 
 
 async def test_create_after_paid_does_not_undo_it(running: Running) -> None:
@@ -197,14 +198,8 @@ async def test_dedupe_first_loses_an_order_that_shares_a_sku_under_repeatable_re
 @pytest.mark.parametrize("strategy", ["insert_first"])
 async def test_insert_first_is_one_statement_per_delivery(running: Running) -> None:
     statements: list[str] = []
-    async with running.pool.acquire() as connection:
-        await connection.fetchval("SELECT 1")
-    await running.pool.expire_connections()
-
-    async def listen(connection: asyncpg.Connection) -> None:
+    async with running.service_pool.acquire() as connection:  # the one that is used next
         connection.add_query_logger(lambda record: statements.append(record.query))
-
-    running.pool._init = listen  # the only way to log what the app's own pool sends
     await running.paid(order())
     await running.paid(order(ORDER_ID + 1))
     assert len(statements) == 2

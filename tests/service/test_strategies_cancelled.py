@@ -6,7 +6,9 @@ from golden_table import RIGHT_WITH_A_ROW, STRATEGIES
 from interleaving import ALL, Stage
 from service_support import FakeProvider, Running, order, start_app
 
+from service.database import open_pool
 from service.orders import cancel_unless_paid
+from service.pool import Pool
 from service.provider import Provider
 from service.relays.skip_locked import ship_one
 from service.strategies import Answer, load_strategy
@@ -18,7 +20,7 @@ NOTHING = {"paid": 0, "fulfillments": 0, "movements": 0, "taken": 0, "log": 0}
 
 async def _shipments(running: Running, provider: FakeProvider) -> int:
     async with Provider(provider.url) as client:
-        while await ship_one(running.pool, client):
+        while await ship_one(running.service_pool, client):
             pass
     return len(provider.shipments)
 
@@ -73,12 +75,12 @@ async def test_a_cancellation_at_any_step_cancels_all_or_nothing(
     told: list[str] = []
     ends = set()
 
-    async def cancel(webhook: Webhook, pool: asyncpg.Pool, _: Provider) -> Answer:
+    async def cancel(webhook: Webhook, pool: Pool, _: Provider) -> Answer:
         answer = await cancel_unless_paid(webhook, pool)
         told.append(answer.outcome)
         return answer
 
-    pool = await asyncpg.create_pool(service_dsn, min_size=0, max_size=4)
+    pool = open_pool(service_dsn, 4, "tests stage")
     observer = await asyncpg.connect(service_dsn)
     stage = Stage(load_strategy(name), pool, observer, same_id=False, row=row)
     for steps in range(ALL):
@@ -97,7 +99,7 @@ async def test_a_cancellation_at_any_step_cancels_all_or_nothing(
         if took < steps:
             break
     await observer.close()
-    await pool.close()
+    await pool.close(5)
 
     all_of_it = ("order already paid", "paid", 1, 1, True, 1)
     nothing = ("order cancelled", "cancelled", 0, 0, False, 0)

@@ -24,7 +24,7 @@ RIGHT_END = {("paid", 1, 1, 1)}  # status, fulfillments, effects, movements
 @contextlib.asynccontextmanager
 async def _stage(dsn: str, where: Where, isolation: str) -> AsyncIterator[Stage]:
     strategy, ids, row = where
-    pool = await open_pool(dsn, 8, "tests stage", isolation)
+    pool = open_pool(dsn, 8, "tests stage", isolation)
     observer = await asyncpg.connect(dsn)
     try:
         yield Stage(
@@ -34,7 +34,7 @@ async def _stage(dsn: str, where: Where, isolation: str) -> AsyncIterator[Stage]
         )  # fmt: skip
     finally:
         await observer.close()
-        await pool.close()
+        await pool.close(5)
 
 
 async def _play(dsn: str, where: Where, isolation: str, cell: Cell) -> None:

@@ -8,6 +8,7 @@ import pytest
 from interleaving import ALL, Stage
 from service_support import ORDER_ID, Running, order
 
+from service.database import open_pool
 from service.strategies import article_shared_client, load_strategy
 
 UP_TO_THE_COMMIT = 7
@@ -27,10 +28,10 @@ async def test_a_duplicate_of_one_order_undoes_another_that_is_acknowledged(
     service_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(article_shared_client, "Lock", contextlib.nullcontext)
-    pool = await asyncpg.create_pool(service_dsn, min_size=0, max_size=2)
+    pool = open_pool(service_dsn, 2, "tests stage")
     observer = await asyncpg.connect(service_dsn)
     handle = load_strategy("article_shared_client")
-    stage = Stage(handle, pool, observer, same_id=True, row=True)
+    stage = Stage(handle, pool, observer, same_id=True, row=True, one_process=True)
     twice, bystander = await stage.new_order(), await stage.new_order()
     actors = []
     for order_id, webhook_id in ((twice, "w"), (twice, "w"), (bystander, "v")):
@@ -47,38 +48,39 @@ async def test_a_duplicate_of_one_order_undoes_another_that_is_acknowledged(
     assert await _order(observer, bystander) == ("pending", 0)
     assert await _order(observer, twice) == ("pending", 0)
     await observer.close()
-    await pool.close()
+    await pool.close(5)
 
 
 async def test_who_comes_after_the_connection_was_cut_gets_another(
     service_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(article_shared_client, "Lock", contextlib.nullcontext)
-    pool = await asyncpg.create_pool(service_dsn, min_size=0, max_size=2)
+    pool = open_pool(service_dsn, 2, "tests stage")
     observer = await asyncpg.connect(service_dsn)
     handle = load_strategy("article_shared_client")
-    stage = Stage(handle, pool, observer, same_id=True, row=True)
+    stage = Stage(handle, pool, observer, same_id=True, row=True, one_process=True)
     order_id = await stage.new_order()
     first = stage.start(order_id, "one")
     await stage.settle((first,))
     await stage.advance(first, (first,), 3)
-    (connection,) = stage.pool.held
+    (connection,) = stage.held
     connection.terminate()
     second = stage.start(order_id, "two")
     both = (first, second)
     await stage.settle(both)
-    assert len(stage.pool.held) == 2
+    assert len(stage.held) == 2
     await stage.advance(second, both, ALL)
     await stage.advance(first, both, ALL)
     assert [actor.status for actor in both] == [503, 200]
-    assert not stage.pool.held
+    assert not stage.held
     assert await _order(observer, order_id) == ("paid", 1)
     await observer.close()
-    await pool.close()
+    await pool.close(5)
 
 
 @pytest.mark.parametrize("strategy", ["article_shared_client"])
 async def test_many_deliveries_take_one_connection(running: Running) -> None:
     await asyncio.gather(*(running.paid(order(ORDER_ID + n)) for n in range(50)))
-    assert running.pool.get_size() == 1
-    assert running.pool.get_idle_size() == 1  # given back
+    assert running.service_pool.opened == 1
+    for _ in range(8):  # given back
+        await running.service_pool.take()

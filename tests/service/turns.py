@@ -5,13 +5,15 @@ actor, such as a later redelivery, passes without waiting.
 """
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
+from service.pool import Pool
 from service.strategies import Answer
 from service.webhook import Webhook
 
@@ -29,6 +31,7 @@ class Actor:
     answering: bool = False  # all that is left to do is the answer
     blocked: bool = False
     task: asyncio.Task[None] | None = None
+    tasks: set[asyncio.Task[Any] | None] = field(default_factory=set)  # all that took a turn
     pid: int = 0
     shows: bool = False  # others may see what it has done since they last looked
     answer: Answer | None = None  # what the sender got
@@ -51,6 +54,7 @@ async def turn() -> None:
     actor = here.get()
     if actor is None:
         return
+    actor.tasks.add(asyncio.current_task())
     actor.waits_for_turn = True
     actor.moved.set()
     await actor.go.wait()
@@ -60,7 +64,7 @@ async def turn() -> None:
 async def step(raw: Any, method: str, query: str, *args: object) -> Any:
     """Run a statement on the driver's connection, and remember on which, and whether it shows."""
     actor = here.get()
-    if actor is not None:
+    if actor is not None and not raw.is_closed():
         actor.pid = raw.get_server_pid()
     try:
         return await getattr(raw, method)(query, *args)
@@ -69,11 +73,8 @@ async def step(raw: Any, method: str, query: str, *args: object) -> Any:
             actor.shows |= not _in_transaction(raw)
 
 
-def _in_transaction(raw: Any) -> bool:
-    try:
-        return bool(raw.is_in_transaction())
-    except asyncpg.InterfaceError:  # it was cut, and the pool took it back
-        return False
+def _in_transaction(raw: asyncpg.Connection) -> bool:
+    return not raw.is_closed() and bool(raw.is_in_transaction())
 
 
 class SteppedConnection:
@@ -95,41 +96,29 @@ class SteppedConnection:
         return await step(self.raw, "fetchval", query, *args)
 
 
-class Taking:
-    """What `acquire` answers: awaited, or entered as a context."""
+class SteppedPool:
+    """The service's pool as one process has it, with a turn before each statement."""
 
-    def __init__(self, pool: "SteppedPool") -> None:
-        self._pool = pool
+    def __init__(self, raw: Pool, held: dict[Any, Actor | None]) -> None:
+        self.raw = raw
+        self.held = held  # connection: who took it
 
-    def __await__(self) -> Any:
-        return self._take().__await__()
+    @contextlib.asynccontextmanager
+    async def acquire(self) -> AsyncIterator[SteppedConnection]:
+        connection = await self.take()
+        try:
+            yield connection
+        finally:
+            await self.give_back(connection)
 
-    async def __aenter__(self) -> SteppedConnection:
-        self._taken = await self._take()
-        return self._taken
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pool.release(self._taken)
-
-    async def _take(self) -> SteppedConnection:
-        connection = SteppedConnection(await self._pool.raw.acquire())
-        self._pool.held[connection.raw] = here.get()
+    async def take(self) -> SteppedConnection:
+        connection = SteppedConnection(await self.raw.take())
+        self.held[connection.raw] = here.get()
         return connection
 
-
-class SteppedPool:
-    """The service's pool, with a turn before each statement."""
-
-    def __init__(self, raw: asyncpg.Pool) -> None:
-        self.raw = raw
-        self.held: dict[Any, Actor | None] = {}  # connection: who took it
-
-    def acquire(self, *, timeout: float | None = None) -> Taking:
-        return Taking(self)
-
-    async def release(self, connection: SteppedConnection) -> None:
+    async def give_back(self, connection: SteppedConnection) -> None:
         del self.held[connection.raw]
-        await self.raw.release(connection.raw)
+        await self.raw.give_back(connection.raw)
 
     async def execute(self, query: str, *args: object) -> Any:
         await turn()

@@ -5,13 +5,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from cluster import faults
 from results.errors import ClusterError, ConfigError
-from scenarios import Blind, Burst, ClockSkew, Crash, InTransaction, Mix, Scale, Scenario, Traffic
+from scenarios import (
+    Autoscale,
+    Blind,
+    Burst,
+    ClockSkew,
+    Crash,
+    InTransaction,
+    Mix,
+    Rush,
+    Scale,
+    Scenario,
+    Traffic,
+)
 from scenarios.engine.catalog import load_scenario, shipped
-from scenarios.engine.config import OWN_CONFIG, load_config
+from scenarios.engine.config import OWN_CONFIG, KubernetesTable, load_config
 from scenarios.engine.plan import ClusterTarget, RunPlan, fault_name, refuse_impossible
 
 
@@ -33,6 +46,11 @@ def only_in_clusters(name: str) -> bool:
         (lambda: Mix(forged=1.5), "--forged"),
         (lambda: ClockSkew(seconds=9), "ClockSkew.seconds"),
         (lambda: Scale(to=0), "Scale.to"),
+        (lambda: Autoscale(most=1), "Autoscale.most"),
+        (lambda: Autoscale(cpu_percent=0), "Autoscale.cpu_percent"),
+        (lambda: Autoscale(calm_seconds=-1), "Autoscale.calm_seconds"),
+        (lambda: Rush(seconds=-1), "--rush-seconds"),
+        (lambda: Rush(per_second=0), "--rush-rate"),
     ],
 )
 def test_an_impossible_value_is_named(make: Callable[[], Any], named: str) -> None:
@@ -90,3 +108,22 @@ def test_a_node_goes_down_only_by_commands_that_the_user_gives(
         refuse_impossible(plan)
     both = replace(target, node_down="off {node}", node_up="on {node}")
     refuse_impossible(replace(plan, cluster=both))
+
+
+def test_of_a_deployment_of_the_users_neither_replicas_nor_secrets_are_changed(
+    tmp_path: Path,
+) -> None:
+    target = ClusterTarget(context=None, namespace="chaos", image="image")
+    theirs = KubernetesTable(deployment="shop", url="http://shop:3000")
+    config = msgspec.structs.replace(load_config(OWN_CONFIG), kubernetes=theirs)
+    for name, words in (
+        ("autoscaled", "brings an autoscaler.*Run scaled_under_load"),
+        ("secret_rotation", "changes the secret"),
+    ):
+        plan = RunPlan(
+            name=name, scenario=load_scenario(name)[1], config=config, strategy="insert_first",
+            provider="honours", seed=1, runs=tmp_path, cluster=target,
+        )  # fmt: skip
+        with pytest.raises(ConfigError, match=words):
+            refuse_impossible(plan)
+        refuse_impossible(replace(plan, config=load_config(OWN_CONFIG)))

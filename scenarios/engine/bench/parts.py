@@ -6,9 +6,15 @@ from scenarios.engine.bench.part import Part
 from scenarios.engine.catalog import unknown
 
 PARTS: tuple[str, ...] = (
+    "in_process",
+    "service",
+    "wire",
+    "history",
+    "start_up",
     "pump",
     "bursts",
     "honest_latency",
+    "checker",
 )  # in the order in which they are measured and told
 
 

@@ -7,6 +7,7 @@ from cluster.place import Replica
 from cluster.wire.rules import Park
 from cluster.witness.gated import HeldCall
 from loadtests.traffic import Webhook
+from scenarios.engine.explore.footprint import EVERYTHING, Footprint
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +21,11 @@ class Actor:
     park: Park | None = None  # a step that waits before Postgres
     call: HeldCall | None = None  # or one that waits before the provider
     queue: list[Park | HeldCall] = field(default_factory=list)  # steps that came beside that one
+    footprint: Footprint = EVERYTHING  # of the step that it took last
+    slices: int = 0  # how often its process had run when it was delivered
+    backend_pid: int = 0  # where that was sent; 0: nowhere
+    heard: bool = False  # Postgres has answered it since the last move
+    rests: bool = False  # it was seen asleep after its answer, and not heard of since
     moved: bool = False  # it has taken a step, or died before its first
     dead: bool = False
     blocked: bool = False  # proved by Postgres: it waits for somebody's lock
@@ -30,6 +36,16 @@ class Actor:
     def answered(self) -> bool:
         """The sender has its answer, or an error in its place."""
         return self.sending is not None and self.sending.done()
+
+    @property
+    def under_way(self) -> bool:
+        """It was sent, and neither it nor its sender has come to an end."""
+        return self.sending is not None and not self.dead
+
+    @property
+    def waits_within(self) -> bool:
+        """It waits, and neither at a gate nor for a lock."""
+        return self.under_way and not (self.at_gate or self.answered or self.blocked)
 
     @property
     def at_gate(self) -> bool:

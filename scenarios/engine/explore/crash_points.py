@@ -43,7 +43,7 @@ def crash_points(cell: Explored, bundle: Bundle) -> Iterator[CrashPoint]:
     found = [
         (schedule, key)
         for schedule, key in zip(cell.schedules, cell.orders, strict=True)
-        if schedule.moves and schedule.moves[-1].do != "step"
+        if schedule.moves and schedule.moves[-1].dies
     ]
     for schedule, key in sorted(found, key=_position):
         answers = [one.completion for one in bundle.history.by_order[key]]

@@ -24,12 +24,13 @@ QUIET_SECONDS = 0.2  # no call of the provider for so long
 
 
 async def let_everything_end(
-    lab: Laboratory, sending: Orders, played: Sequence[Played], watch: Watch
-) -> bool:
+    lab: Laboratory, sending: Orders, played: Sequence[Played], watch: Watch, *,
+    at_once: int = AT_ONCE,
+) -> bool:  # fmt: skip
     """Deliver again, start the others, and wait until nothing moves; False: it still does."""
     again = [one for one in played if not all(map(ok, one.statuses))]
     (replica, *_) = await lab.ready(1, timeout_seconds=READY_SECONDS)
-    limit = asyncio.Semaphore(AT_ONCE)
+    limit = asyncio.Semaphore(at_once)
 
     async def redeliver(one: Played) -> None:
         async with limit:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from results.checker import find_anomalies
 from results.run_folder import RunFolder
-from scenarios.engine.explore.ending import let_everything_end
+from scenarios.engine.explore.ending import AT_ONCE, let_everything_end
 from scenarios.engine.explore.explored import Exploration, Explored, codes_of
 from scenarios.engine.explore.footprints import Footprints
 from scenarios.engine.explore.laboratory import Laboratory, laboratory
@@ -33,7 +33,10 @@ async def explore(
         lab, sending, stage = parts
         walks = [await walk_all(where, bounds, stage, lab, sending, watch) for where in wheres]
         played = [one for walk in walks for one in (*walk.played, *walk.asleep)]
-        settled = await let_everything_end(lab, sending, played, watch)
+        apart = any(one.one_process for one in wheres)  # one order after the other, as before
+        settled = await let_everything_end(
+            lab, sending, played, watch, at_once=1 if apart else AT_ONCE
+        )
         await lab.ledger.snapshot("final")
     return judged(folder, walks, settled=settled)
 
@@ -43,7 +46,7 @@ async def staged(
     plan: RunPlan, folder: RunFolder, wheres: Sequence[Where], watch: Watch
 ) -> AsyncIterator[tuple[Laboratory, Orders, Stage]]:
     """Everything that is needed to play schedules of these kinds."""
-    replicas = max(one.deliveries for one in wheres)
+    replicas = max(1 if one.one_process else one.deliveries for one in wheres)
     spares = SPARES if any(one.crashes for one in wheres) else 0
     async with (
         laboratory(plan, folder, watch, replicas=replicas + spares) as lab,

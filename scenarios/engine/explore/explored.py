@@ -36,6 +36,7 @@ class Explored:
     early_codes: tuple[str, ...]  # of plays that the reduction ended early, and no schedule shows
     divergences: int
     seconds: float
+    unsure: int = 0  # steps of one process that could have been of either delivery
     unresolved: int = 0  # plays with a delivery that was never acknowledged: who knows of those?
 
     @classmethod
@@ -49,6 +50,7 @@ class Explored:
             asleep=len(walk.asleep),
             preemptions_max=walk.bounds.preemptions, divergences=walk.divergences,
             seconds=walk.seconds, silent=sum(one.silent for one in both),
+            unsure=sum(one.unsure for one in both),
             beside=sum(one.beside for one in both), unresolved=sum(one.unresolved for one in both),
             late=sum(one.order.order_id in walk.late and all(map(ok, one.statuses))
                      for one in walk.played),
@@ -81,6 +83,7 @@ class Explored:
         return self.exhausted and not (
             self.silent
             or self.beside
+            or self.unsure
             or self.late
             or self.divergences
             or self.early_codes
@@ -143,7 +146,8 @@ class Exploration:
                     "schedules": len(cell.schedules), "codes": cell.codes,
                     "answered_5xx": cell.refused, "reduced": cell.reduced,
                     "exhaustive": cell.exhaustive, "silent_steps": cell.silent,
-                    "steps_at_once": cell.beside, "schedules_with_late_steps": cell.late,
+                    "steps_at_once": cell.beside, "unsure_steps": cell.unsure,
+                    "one_process": cell.where.one_process, "schedules_with_late_steps": cell.late,
                     "never_acknowledged": cell.unresolved,
                     "codes_of_plays_ended_early": cell.early_codes,
                     "preemptions_max": cell.preemptions_max,

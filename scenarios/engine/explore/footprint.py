@@ -1,14 +1,14 @@
-"""What a step touches, told from its text alone, and which steps cannot matter to each other.
+"""What a step touches, told from its text alone.
 
-Two steps are independent if both orders lead to the same, and neither lets or hinders the other.
-Whoever is not sure says no: a statement that is not understood conflicts with everything, so that
-the reduction can only cost time, never hide a schedule. It understands tables, not rows.
+Whoever is not sure says *everything*: a statement that is not understood conflicts with every
+other, so that the reduction can only cost time, never hide a schedule. It understands tables, not
+rows. What a move then really did, and which of two cannot matter to each other, says `effect`.
 
 Under READ COMMITTED a write that is not committed matters to other writes of its table (and of
-those that foreign keys tie to it), not to plain reads. What ends a transaction that has written
-publishes its writes and frees its locks, and an answer to the sender may rest on it: it conflicts
-with everything. So does a write outside a transaction, a death, and each step of a transaction
-with a higher isolation level, whose snapshot depends on what was committed before its first one.
+those that foreign keys tie to it), not to plain reads. What ends a transaction publishes its
+writes and frees its locks, and so does a write outside of one: that is what the step *ends*. A
+step with a higher isolation level is everything: its snapshot depends on what was committed before
+its transaction's first one.
 """
 
 import re
@@ -25,7 +25,8 @@ WRITTEN = re.compile(
     rf"\s+{TABLE}",
     re.I,
 )
-READ = re.compile(rf"\b(?:FROM|JOIN|USING)\s+(?:ONLY\s+)?{TABLE}", re.I)
+# A name with a bracket behind it is a function, and judged as one.
+READ = re.compile(rf"\b(?:FROM|JOIN|USING)\s+(?:ONLY\s+)?{TABLE}(?![\w$\"]|\s*\()", re.I)
 LOCKING = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+UPDATE|UPDATE|KEY\s+SHARE|SHARE)\b", re.I)
 # What is not parsed: several tables in one FROM, brackets around tables, names without a space,
 # comments.
@@ -40,6 +41,8 @@ INTO = re.compile(r"(?<!\bINSERT )\bINTO\b", re.I)
 CALLED = re.compile(rf"({NAME})\s*\(", re.I)
 ADVISORY = re.compile(r"\bpg_(?:try_)?advisory_", re.I)
 ADVISORY_SESSION = re.compile(r"\bpg_(?:try_)?advisory_(?!xact_)", re.I)  # outlives a transaction
+SEQUENCE = re.compile(r"\bnextval\s*\(", re.I)
+INSERT = re.compile(r"\bINSERT\b", re.I)
 # Words before a bracket that call nothing, and functions that touch no table.
 HARMLESS = frozenset(
     re.findall(
@@ -48,26 +51,29 @@ HARMLESS = frozenset(
         coalesce conflict count distinct else exists filter from gen_random_uuid greatest
         hashtext hashtextextended having
         in into is json_agg json_build_object json_to_recordset jsonb_agg jsonb_array_elements
-        jsonb_build_object jsonb_to_recordset key least limit lower max min not now nullif numeric
-        on or order over partition returning row_number select set sum then timezone to_json
-        to_jsonb union unnest update upper using values varchar when where with""",
+        jsonb_build_object jsonb_to_recordset key least limit lower max min nextval not now
+        nullif numeric on or order over partition returning row_number select set sum then
+        timezone to_json to_jsonb union unnest update upper using values varchar when where with""",
     )
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """The tables that a step writes or locks; `everything`: nobody knows, or it publishes."""
+    """The tables that a step touches; `everything`: nobody knows."""
 
-    writes: frozenset[str] = frozenset()
+    reads: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()  # or locks
+    ends: frozenset[str] = frozenset()  # it publishes what was written there, or frees the locks
+    visible: bool = False  # from outside its transaction: it publishes, or calls the provider
     everything: bool = False
-    held: frozenset[str] = frozenset()  # what its transaction has locked before; ANY: nobody knows
 
 
 ANY = "*"
 ADVISORY_LOCKS = "(advisory)"
+SEQUENCES = "(sequences)"  # taken at once, outside transactions; a default may take one, too
 EVERYTHING = Footprint(everything=True)
-PROVIDER = Footprint(writes=frozenset({"(provider)"}))
+PROVIDER = Footprint(visible=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,41 +85,50 @@ class Schema:
     ties: frozenset[tuple[str, str]] = frozenset()  # by foreign keys and inheritance, both ways
 
     def with_tied(self, tables: frozenset[str]) -> frozenset[str]:
-        """The tables, and those that a foreign key locks with them."""
+        """The tables, and those that are locked or read with them."""
         return tables | {other for name, other in self.ties if name in tables}
 
 
 @lru_cache(maxsize=10_000)
 def footprint(
-    sql: tuple[str, ...], *, publishes: bool, wrote: bool, read_committed: bool, schema: Schema
-) -> Footprint:
+    sql: tuple[str, ...], *, publishes: bool, held: frozenset[str], read_committed: bool,
+    schema: Schema,
+) -> Footprint:  # fmt: skip
     """What a flight touches.
 
-    `publishes`: its end may make writes durable. `wrote`: its transaction had written or locked
-    before, so its end frees something.
+    `publishes`: its end may make writes durable. `held`: what its transaction has written or
+    locked before, which its end publishes and frees; ANY in it: nobody knows.
     """
-    if publishes or not read_committed or any(map(HIGHER.search, sql)):
+    if not read_committed or any(map(HIGHER.search, sql)):
         return EVERYTHING
     if any(len(one) >= SQL_MAX_CHARACTERS for one in sql):  # what was cut off may be a lock
         return EVERYTHING
+    reads: set[str] = set()
     writes: set[str] = set()
+    taken: set[str] = set()
+    ends = visible = publishes
     for statement in sql:
         for one in filter(str.strip, statement.split(";")):
             if BEGIN.match(one) or SESSION.match(one):
                 continue
             if COMMIT.match(one) or ROLLBACK.match(one):
-                if wrote or writes:
-                    return EVERYTHING
+                ends = True
                 continue
             found = of_statement(" ".join(one.split()), schema)
             if found.everything:
                 return EVERYTHING
+            reads |= found.reads
             writes |= found.writes
-    return Footprint(schema.with_tied(frozenset(writes)))
+            taken |= found.ends
+    written = schema.with_tied(frozenset(writes))
+    ended = held | written if ends else frozenset()
+    if ANY in ended or (publishes and not ended):
+        return EVERYTHING
+    return Footprint(schema.with_tied(frozenset(reads)), written, ended | taken, visible)
 
 
 def of_statement(sql: str, schema: Schema) -> Footprint:
-    """What one statement writes or locks; a view, a trigger, a strange name may be anything."""
+    """What a statement touches; a view, a trigger, a strange name may be anything."""
     word = sql.split(None, 1)[0].upper()
     if word not in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"):
         return EVERYTHING
@@ -131,7 +146,11 @@ def of_statement(sql: str, schema: Schema) -> Footprint:
     if not (read - named) | written <= schema.plain:
         return EVERYTHING
     locked = read - named if LOCKING.search(sql) else set()
-    return Footprint(frozenset(written | locked | advisory))
+    sequences = {SEQUENCES} if INSERT.search(sql) else set()
+    return Footprint(
+        frozenset((read - named) | sequences), frozenset(written | locked | advisory),
+        frozenset({SEQUENCES} if SEQUENCE.search(sql) else ()),
+    )  # fmt: skip
 
 
 def named_within(sql: str) -> set[str]:
@@ -150,17 +169,3 @@ def _is_table(sql: str, name: str) -> bool:
 
 def _plain(name: str) -> str:
     return name.strip('"').lower()
-
-
-def independent(one: Footprint, other: Footprint) -> bool:
-    """Whether the order of two steps of different deliveries cannot matter."""
-    if one.everything or other.everything:
-        return False
-    return not (one.writes & other.writes or _frees(one, other) or _frees(other, one))
-
-
-def _frees(one: Footprint, other: Footprint) -> bool:
-    """A write may fail, which frees what its transaction holds; or close the ring of a deadlock."""
-    if not one.writes or not other.writes:
-        return False
-    return ANY in one.held or bool(one.held & other.writes)

@@ -100,16 +100,25 @@ class Footprints:
     ) -> Footprint:
         """The same of any flight of a session; each must be told, in its order."""
         held = frozenset() if flight.step == 1 else self._held.get(session, frozenset())
-        found = footprint(
-            tuple(flight.sql),
-            publishes=flight.may_commit,
-            wrote=flight.wrote_before or bool(held),
-            read_committed=read_committed,
-            schema=self._schema,
-        )
+        if flight.wrote_before and not held:
+            held = frozenset({ANY})
         if any(map(ADVISORY_SESSION.search, flight.sql)):
             self._advisory.add(session)
-        if session in self._advisory:
-            found = replace(found, writes=found.writes | {ADVISORY_LOCKS})
+        found = footprint(
+            tuple(flight.sql), publishes=flight.may_commit, held=held,
+            read_committed=read_committed, schema=self._schema,
+        )  # fmt: skip
+        if session in self._advisory and not found.everything:
+            found = replace(
+                found, writes=found.writes | {ADVISORY_LOCKS}, ends=found.ends | {ADVISORY_LOCKS}
+            )
         self._held[session] = held | ({ANY} if found.everything else found.writes)
-        return found if found.everything else replace(found, held=held)
+        return found
+
+    def held_by(self, replica: str) -> frozenset[str]:
+        """What the transactions of a replica have written or locked, those that are over too."""
+        return frozenset().union(*(held for (one, _), held in self._held.items() if one == replica))
+
+    def held(self, session: tuple[str, int]) -> frozenset[str]:
+        """What a session's transaction has written or locked: freed at once when it fails."""
+        return self._held.get(session, frozenset())

@@ -5,6 +5,7 @@ provider), the moves, and the codes that they led to. `at` is the step's own tex
 can say where it diverged: the service that is tested may have changed since.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +19,9 @@ SCHEDULE_VERSION = 1
 SUFFIX = ".schedule.json"
 AT_MAX_CHARACTERS = 160
 CALL = "call the provider"
+START = "deliver"
 NAMES = "ABCDEFGH"
-Do = Literal["step", "die-before", "die-after", "die-unanswered"]
+Do = Literal["step", "start", "die-before", "die-after", "die-unanswered"]
 Ids = Literal["distinct", "same"]
 Row = Literal["present", "absent"]
 
@@ -29,6 +31,7 @@ class Move(Struct, frozen=True, kw_only=True):
 
     `die-before`: the step never happens. `die-after`: it happens though nobody is left to hear of
     it. `die-unanswered` (of a COMMIT): Postgres has answered, and the process dies unaware of it.
+    `start`: it is delivered only now, to a process that has others under way.
     """
 
     actor: int  # 0 is delivery A
@@ -40,6 +43,11 @@ class Move(Struct, frozen=True, kw_only=True):
         """The delivery's letter."""
         return NAMES[self.actor]
 
+    @property
+    def dies(self) -> bool:
+        """Whether a process dies."""
+        return self.do not in ("step", "start")
+
 
 class Where(Struct, frozen=True, kw_only=True):
     """What the deliveries are, and against what they run."""
@@ -50,12 +58,14 @@ class Where(Struct, frozen=True, kw_only=True):
     row: Row  # whether orders/create came before
     deliveries: int = 2
     crashes: int = 0  # how many processes may die
+    one_process: bool = False  # all deliveries share one, else each has its own
 
     @property
     def words(self) -> str:
         """For people: `article, distinct ids, row present`."""
         crash = f", {self.crashes} crash{'es' * (self.crashes > 1)}" if self.crashes else ""
-        return f"{self.strategy}, {self.ids} ids, row {self.row}{crash}"
+        one = ", one process" if self.one_process else ""
+        return f"{self.strategy}, {self.ids} ids, row {self.row}{crash}{one}"
 
 
 class Schedule(Struct, frozen=True, kw_only=True):
@@ -91,6 +101,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
         return found
 
 
+@lru_cache(maxsize=1024)
 def shown(sql: tuple[str, ...]) -> str:
     """A flight's statements in one line of bounded length, the same for every order."""
     text = KEY.sub("‹id›", "; ".join(" ".join(one.split()) for one in sql))

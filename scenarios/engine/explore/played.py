@@ -18,12 +18,13 @@ class Played:
     preemptions: int = 0
     silent: int = 0  # steps that were neither at a gate nor proved to wait
     beside: int = 0  # steps that a delivery sent while another step of it was held
+    unsure: int = 0  # steps that could be of either delivery, or are in a transaction of both
     statuses: tuple[int | None, ...] = ()
     unresolved: bool = False  # some delivery got no `ok`, however often it came again
 
     def add(self, move: Move, options: Sequence[Option], last: Actor | None) -> None:
         """One more move; it is a preemption if whoever moved last could have gone on."""
-        if last is not None and move.actor != last.index:
+        if last is not None and move.actor != last.index and move.do != "start":
             self.preemptions += any(
                 one.move.actor == last.index and one.move.do == "step" for one in options
             )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from results.checker import find_anomalies
 from results.errors import OnceproofError
 from results.run_folder import RunFolder
-from scenarios.engine.explore.ending import let_everything_end
+from scenarios.engine.explore.ending import AT_ONCE, let_everything_end
 from scenarios.engine.explore.exploration import staged
 from scenarios.engine.explore.explored import codes_of, number
 from scenarios.engine.explore.moves import Move, Schedule
@@ -107,11 +107,15 @@ async def replay(
             one = Played(await anext(some))
             played.append(one)
             try:
-                await stage.play(one, schedule.where.crashes, script.choose, unanswered=True)
+                await stage.play(
+                    one, schedule.where.crashes, script.choose, unanswered=True,
+                    one_process=schedule.where.one_process,
+                )  # fmt: skip
             except DivergedError as error:
                 diverged[turn] = f"play {turn + 1}: {error}"
         await some.aclose()
-        settled = await let_everything_end(lab, sending, played, watch)
+        at_once = 1 if schedule.where.one_process else AT_ONCE
+        settled = await let_everything_end(lab, sending, played, watch, at_once=at_once)
         await lab.ledger.snapshot("final")
     codes = codes_of(find_anomalies(folder.load())[0])
     if mended:
@@ -132,7 +136,7 @@ async def replay(
 
 def unproved(one: Played, *, settled: bool) -> str:
     """Why a play without a code would still not show that the service is right; "" if it would."""
-    silent = len(one.order.webhooks) - len({move.actor for move in one.moves})
+    silent = len(one.order.webhooks) - len({move.actor for move in one.moves if move.do != "start"})
     if silent:
         return f"{silent} of its deliveries had no step that came through the wire."
     if one.unresolved:

@@ -45,7 +45,7 @@ def planned(
 
 def cells(
     config: ServiceConfig, strategy: str, provider: str, *, ids: str, row: str, deliveries: int,
-    crashes: int,
+    crashes: int, one_process: bool = False,
 ) -> list[Where]:  # fmt: skip
     """The kinds of schedules that are asked for; a row needs somebody who makes it."""
     makes_rows = config.service.create_webhook is not None or config.service.seed is not None
@@ -53,7 +53,7 @@ def cells(
     kinds: tuple[Ids, ...] = ("distinct", "same")
     return [
         Where(strategy=strategy, provider=provider, ids=kind, row=has, deliveries=deliveries,
-              crashes=crashes)
+              crashes=crashes, one_process=one_process)
         for kind in kinds if ids in (kind, "both")
         for has in rows if row in (has, "both")
     ]  # fmt: skip
@@ -61,8 +61,8 @@ def cells(
 
 async def explore_and_show(
     config_path: Path | None, strategies: Sequence[str], provider: str, seed: int, runs: Path, *,
-    ids: str, row: str, deliveries: int, crashes: int, bounds: Bounds, database_url: str | None,
-    as_json: bool, crash_points: bool,
+    ids: str, row: str, deliveries: int, crashes: int, one_process: bool, bounds: Bounds,
+    database_url: str | None, as_json: bool, crash_points: bool,
 ) -> int:  # fmt: skip
     """Explore each strategy; the worst of their exit statuses: invalid, then unknown."""
     config = load_config(find_config(config_path))
@@ -74,8 +74,9 @@ async def explore_and_show(
     for name in names:
         plan = planned(config, name, provider, seed, runs, database_url, "explore")
         wheres = cells(
-            config, name, provider, ids=ids, row=row, deliveries=deliveries, crashes=crashes
-        )
+            config, name, provider, ids=ids, row=row, deliveries=deliveries, crashes=crashes,
+            one_process=one_process,
+        )  # fmt: skip
         if not wheres:
             raise unknown("row", row, ["absent"])
         with progress(aside, f"explore × {name} (seed {seed})") as watch:
@@ -124,6 +125,7 @@ def show(console: Console, found: Exploration, files: dict[str, str], *, smalles
 def meaning(cell: Explored) -> str:
     """What the number of schedules stands for."""
     who = f"{cell.where.deliveries} deliveries"
+    who += " in one process" if cell.where.one_process else ""
     who += f", {cell.where.crashes} may die" if cell.where.crashes else ""
     parts = ["all there are" if cell.exhausted else "not all there are: see --schedules"]
     if cell.preemptions_max is not None:
@@ -134,6 +136,8 @@ def meaning(cell: Explored) -> str:
         parts.append(f"not exhaustive: {cell.silent} silent steps")
     if cell.beside:
         parts.append(f"not exhaustive: {cell.beside} times one delivery had two steps at once")
+    if cell.unsure:
+        parts.append(f"not exhaustive: {cell.unsure} steps that could be of either delivery")
     if cell.late:
         parts.append(f"not exhaustive: in {cell.late} the service went on when all were answered")
     if cell.early_codes:
@@ -176,7 +180,9 @@ def show_schedule(console: Console, code: str, schedule: Schedule, file: Path) -
 
 def drawn(move: Move) -> Text:
     """One move as a lane shows it."""
-    if move.do != "step":
+    if move.do == "start":
+        return Text("(delivered)", style="cyan")
+    if move.dies:
         return Text(DEATHS[move.do].format(at=move.at), style="bold red")
     return Text(move.at, style="bold" if move.at == CALL else "")
 

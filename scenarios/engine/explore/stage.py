@@ -11,19 +11,21 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from cluster.place import Replica
-from cluster.wire.flight import Flight, is_step
+from cluster.wire.flight import Flight
 from cluster.wire.rules import Park
 from cluster.witness.gated import HeldCall
 from loadtests.traffic import PlannedOrder
-from results.records import ConnectionTrace, StatementTrace
 from results.run_folder import append_line
 from scenarios.engine.explore.actor import Actor
-from scenarios.engine.explore.footprint import EVERYTHING, PROVIDER, Footprint
+from scenarios.engine.explore.effect import Effect
+from scenarios.engine.explore.footprint import ANY, EVERYTHING, PROVIDER, Footprint
 from scenarios.engine.explore.footprints import Footprints
+from scenarios.engine.explore.hearing import Hearing
 from scenarios.engine.explore.laboratory import Laboratory
-from scenarios.engine.explore.moves import CALL, Do, Move, shown
+from scenarios.engine.explore.moves import CALL, START, Do, Move, shown
 from scenarios.engine.explore.orders import Orders
 from scenarios.engine.explore.played import Played
+from scenarios.engine.explore.process_state import slices
 from scenarios.engine.explore.stillness import STUCK_SECONDS, Stillness
 from scenarios.engine.explore.tree import Option
 
@@ -40,30 +42,28 @@ class Stage:
         self._orders = orders
         self._footprints = footprints
         self._actors: list[Actor] = []
-        self._by_replica: dict[str, Actor] = {}
         self._still = Stillness(lab)
-        self._published = False
-        self.late: set[int] = set()  # orders about which a step came when their play was over
-        self._over: set[int] = set()
-        self._background: set[str] = set()
-        self._in_delivery: set[tuple[str, int]] = set()  # sessions: their transaction is one's
-        self._listening = False
-        lab.ears.on_park = self._parked
-        lab.ears.on_call = self._called
-        lab.ears.on_statement = self._heard
-        lab.ears.on_end = self._ended
+        self._hearing = Hearing(lab, footprints, self._still)
+
+    @property
+    def late(self) -> set[int]:
+        """The orders about which a step came when their play was over; it still grows."""
+        return self._hearing.late
 
     async def listen(self, seconds: float = LISTEN_SECONDS) -> None:
         """Learn what the service says to its database without a delivery: that is nobody's step."""
-        self._listening = True
+        self._hearing.listening = True
         await asyncio.sleep(seconds)
-        self._listening = False
+        self._hearing.listening = False
 
     async def play(
         self, played: Played, crashes: int, choose: Choose, *, unanswered: bool = False,
-        symmetric: bool = False,
+        symmetric: bool = False, one_process: bool = False,
     ) -> None:  # fmt: skip
         """One schedule to its end; whatever `choose` raises ends it early, and is raised again.
+
+        `one_process`: all deliveries go to one replica, where they share what it shares, and so
+        when the others are delivered is a choice.
 
         `symmetric`: of deliveries that have done nothing yet and are about to do the same, only
         the first may begin. They differ in their names alone, and so do the schedules.
@@ -73,27 +73,45 @@ class Stage:
         """
         self._unanswered, self._symmetric = unanswered, symmetric
         self._played, order = played, played.order
-        free = await self._lab.ready(len(order.webhooks), timeout_seconds=READY_SECONDS)
+        needed = 1 if one_process else len(order.webhooks)
+        free = await self._lab.ready(needed, timeout_seconds=READY_SECONDS)
         self._actors = [
-            Actor(index, replica, webhook)
-            for index, (replica, webhook) in enumerate(zip(free, order.webhooks, strict=False))
+            Actor(index, free[0 if one_process else index], webhook)
+            for index, webhook in enumerate(order.webhooks)
         ]
-        self._by_replica = {actor.replica.name: actor for actor in self._actors}
+        self._hearing.begin(self._actors, played)
+        self._still.together = one_process
         try:
-            for actor in self._actors:
-                self._hold(actor.replica)
-                actor.sending = asyncio.create_task(
-                    self._orders.pay(order, actor.webhook.copy, actor.replica)
-                )
-                actor.sending.add_done_callback(lambda _: self._still.moved())
-                await self._still.settle(self._actors, played)
+            for actor in self._actors[:needed]:
+                await self._start(actor)
             await self._choose(order, crashes, choose, played)
-            self._over.add(order.order_id)
+            self._hearing.over.add(order.order_id)
         finally:
             await self._let_all_run()
             played.statuses = tuple(
                 None if one.sending is None else one.sending.result() for one in self._actors
             )
+
+    async def _start(self, actor: Actor) -> None:
+        """Deliver it; its first step is held."""
+        if self._is_dead(actor.replica):
+            (actor.replica,) = await self._lab.ready(1, timeout_seconds=READY_SECONDS)
+        self._lab.wire.hold_steps(actor.replica.name)
+        self._lab.witness.held.add(actor.replica.name)
+        actor.slices = slices(actor.replica.pid)
+        actor.sending = asyncio.create_task(
+            self._orders.pay(self._played.order, actor.webhook.copy, actor.replica)
+        )
+        actor.sending.add_done_callback(lambda _: self._still.moved())
+        self._hearing.running = actor
+        await self._settle()
+
+    def _is_dead(self, replica: Replica) -> bool:
+        return any(one.dead and one.replica is replica for one in self._actors)
+
+    async def _settle(self, *, may_wait: bool = False) -> None:
+        effect = self._hearing.effect
+        await self._still.settle(self._actors, self._played, effect, may_wait=may_wait)
 
     async def _choose(
         self, order: PlannedOrder, crashes: int, choose: Choose, played: Played
@@ -105,15 +123,17 @@ class Stage:
             if not options:
                 if all(actor.answered or actor.dead for actor in self._actors):
                     return
-                await self._still.until_at_gate(self._actors, played)
+                effect = self._hearing.effect
+                effect.everything = True  # a timer decides, or who finds a deadlock first
+                await self._still.until_at_gate(self._actors, played, effect)
                 continue
             option = options[choose(options)]
             played.add(option.move, options, last)
-            last = self._actors[option.move.actor]
-            crashes -= option.move.do != "step"
-            self._published = False
-            await self._carry_out(option.move, last, played)
-            if self._published or last.answered:
+            actor = self._actors[option.move.actor]
+            last = actor if option.move.do != "start" else last
+            crashes -= option.move.dies
+            await self._make(option, actor)
+            if option.effect.visible or option.effect.everything:
                 await self.look(order)
 
     # ---------------------------------------------------------------- what can be done
@@ -124,13 +144,22 @@ class Stage:
         if self._symmetric:
             ready = _one_of_each_fresh(ready)
         ready.sort(key=lambda actor: actor is not last)
-        options = [Option(self._move(actor), self._footprint(actor)) for actor in ready]
+        options = [
+            Option(self._move(actor), Effect.of(actor.index, self._footprint(actor)))
+            for actor in ready
+        ]
         if crashes:
-            for actor in ready:
-                options += [
-                    Option(Move(actor=actor.index, do=do, at=self._move(actor).at), EVERYTHING)
-                    for do in self._deaths(actor)
-                ]
+            options += [
+                Option(
+                    Move(actor=actor.index, do=do, at=self._move(actor).at),
+                    Effect.of(actor.index, EVERYTHING),
+                )
+                for actor in ready
+                for do in self._deaths(actor)
+            ]
+        for actor in [one for one in self._actors if one.sending is None and not one.dead][:1]:
+            start = Move(actor=actor.index, do="start", at=START)
+            options.append(Option(start, Effect.of(actor.index, EVERYTHING)))
         return options
 
     def _move(self, actor: Actor) -> Move:
@@ -158,32 +187,77 @@ class Stage:
 
     # ---------------------------------------------------------------- carrying it out
 
-    async def _carry_out(self, move: Move, actor: Actor, played: Played) -> None:
+    async def _make(self, option: Option, actor: Actor) -> None:
+        """Carry a move out, and note in its effect what came of it."""
+        effect = self._hearing.effect = option.effect
+        self._hearing.running = actor
+        waited = [one for one in self._actors if one.blocked]
+        open_before = [one for one in self._actors if not one.answered]
+        for one in self._actors:
+            one.heard = False
+        await self._carry_out(option.move, actor)
+        for one in waited:
+            if one.heard or not one.blocked:
+                effect.add(one.index, one.footprint)
+        effect.visible = effect.visible or any(one.answered for one in open_before)
+        for one in self._actors:
+            effect.waits = effect.waits or (one.blocked and one.index in effect.actors)
+            effect.everything = effect.everything or one.silent
+
+    async def _carry_out(self, move: Move, actor: Actor) -> None:
         actor.moved = True
+        if move.do == "start":
+            await self._start(actor)
+            return
         if move.do == "step":
             park, call = actor.park, actor.call
+            actor.footprint = self._footprint(actor)
+            actor.backend_pid = park.backend_pid if park is not None else 0
             actor.taken()
             self._decide(park or call, passes=True)
         elif move.do == "die-unanswered":
             await self._die_unanswered(actor)
         else:
             await self._die(actor, lasts=move.do == "die-after")
-        await self._still.settle(self._actors, played)
+        await self._settle(may_wait=self._may_wait(actor))
+
+    def _may_wait(self, actor: Actor) -> bool:
+        """Whether its step wants what another one's open transaction holds, or may do so."""
+        if actor.dead or actor.footprint.everything:
+            return True
+        return any(
+            one.dead
+            or not self._footprints.held_by(one.replica.name).isdisjoint(
+                actor.footprint.writes | {ANY}
+            )
+            for one in self._actors
+            if one is not actor and self._lab.wire.busy(one.replica.name)
+        )
 
     async def _die(self, actor: Actor, *, lasts: bool) -> None:
-        """SIGKILL; then its last step is carried out all the same, or never."""
+        """SIGKILL; then its last step is carried out all the same, or never.
+
+        Whoever is under way in the same process dies with it, and its steps never happen.
+        """
         wire, name = self._lab.wire, actor.replica.name
-        park, call = actor.park, actor.call
-        beside, actor.queue = actor.queue, []
-        actor.park, actor.call, actor.dead = None, None, True
-        actor.zombies = set(wire.open(name))
+        actor.footprint = self._footprint(actor)
+        own = actor.park or actor.call
+        dying = [one for one in self._hearing.on(name) if not one.answered or one is actor]
+        others = [
+            step
+            for one in dying
+            for step in (one.park, one.call, *one.queue)
+            if step is not None and step is not own
+        ]
+        for one in dying:
+            one.park, one.call, one.queue, one.dead = None, None, [], True
+            one.zombies = set(wire.open(name))
         await self._lab.place.crash(actor.replica)
         await self._lab.place.death(actor.replica, timeout_seconds=STUCK_SECONDS)
         await self._still.until(lambda: wire.heard_of_end(name))
-        self._decide(park or call, passes=lasts)
-        for step in beside:
+        self._decide(own, passes=lasts)
+        for step in others:
             self._decide(step, passes=False)
-        self._published = True
 
     def _decide(self, step: Park | HeldCall | None, *, passes: bool) -> None:
         if isinstance(step, HeldCall):
@@ -204,10 +278,6 @@ class Stage:
             wire.disarm("answer")
         await self._die(actor, lasts=False)
 
-    def _hold(self, replica: Replica) -> None:
-        self._lab.wire.hold_steps(replica.name)
-        self._lab.witness.held.add(replica.name)
-
     async def _let_all_run(self) -> None:
         """Hold nothing any more, and wait for all answers."""
         for actor in self._actors:
@@ -220,51 +290,7 @@ class Stage:
         tasks = [actor.sending for actor in self._actors if actor.sending is not None]
         if tasks:
             await asyncio.wait(tasks)
-        self._by_replica = {}
-
-    # ---------------------------------------------------------------- what is heard
-
-    def _parked(self, park: Park) -> None:
-        actor = self._by_replica.get(park.replica)
-        if actor is None or actor.dead or self._of_nobody(park):
-            self._lab.wire.decide(park, "pass")
-            return
-        self._arrived(actor, park)
-
-    def _of_nobody(self, park: Park) -> bool:
-        """Whether the service says this by itself: not within a transaction of a delivery."""
-        flight = self._lab.wire.flight(park)
-        session = park.replica, park.connection
-        if flight is None or flight.step == 1:
-            self._in_delivery.discard(session)
-        if session not in self._in_delivery and shown(park.sql) in self._background:
-            return True
-        self._in_delivery.add(session)
-        return False
-
-    def _called(self, call: HeldCall) -> None:
-        actor = self._by_replica.get(call.replica)
-        if actor is None or actor.dead:
-            call.decide(passes=True)
-            return
-        self._arrived(actor, call)
-
-    def _arrived(self, actor: Actor, step: Park | HeldCall) -> None:
-        if not actor.add(step):
-            self._played.beside += 1
-        self._still.moved()
-
-    def _heard(self, trace: StatementTrace) -> None:
-        if self._listening:
-            self._background.add(shown(trace.sql))
-        if trace.replica in self._lab.targets and is_step(list(trace.sql)):
-            self.late |= self._over & {int(key) for key in trace.keys if key.isdigit()}
-        if trace.state_after == "I" and trace.sqlstate is None:
-            self._published = True
-        self._still.moved()
-
-    def _ended(self, _: ConnectionTrace) -> None:
-        self._still.moved()
+        self._hearing.end()
 
     async def look(self, order: PlannedOrder) -> None:
         """Note what the ledger holds of it now: what was last noted holds until then."""

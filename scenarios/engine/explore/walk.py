@@ -9,13 +9,12 @@ from cluster.place import Replica
 from loadtests.traffic import PlannedOrder
 from results.errors import HarnessError
 from scenarios.engine.explore.baseline import require_baseline
-from scenarios.engine.explore.footprint import independent
 from scenarios.engine.explore.laboratory import Laboratory
 from scenarios.engine.explore.moves import Where
 from scenarios.engine.explore.orders import Orders
 from scenarios.engine.explore.played import Played, ok
 from scenarios.engine.explore.stage import READY_SECONDS, Stage
-from scenarios.engine.explore.tree import AsleepError, Option, Tree
+from scenarios.engine.explore.tree import AsleepError, Tree
 from scenarios.engine.stand import Watch
 
 ANNOUNCED_AT_ONCE = 50
@@ -60,8 +59,9 @@ async def walk_all(
     """Play all of them; with all orders first, and reduced if those are too many."""
     many = where.deliveries > 2 or where.crashes > 0
     reduced = bounds.reduced if bounds.reduced is not None else many
-    walk = Walk(where=where, reduced=reduced and bounds.preemptions is None, bounds=bounds)
-    undecided = bounds.reduced is None and not walk.reduced and bounds.preemptions is None
+    all_matter = bounds.preemptions is not None or where.one_process  # what they share, may
+    walk = Walk(where=where, reduced=reduced and not all_matter, bounds=bounds)
+    undecided = bounds.reduced is None and not walk.reduced and not all_matter
     most = min(bounds.schedules, FULL_MAX) if undecided else bounds.schedules
     await _walk(walk, most, stage, lab, sending, watch)
     if undecided and not walk.exhausted and most < bounds.schedules:
@@ -74,10 +74,7 @@ async def walk_all(
 async def _walk(
     walk: Walk, most: int, stage: Stage, lab: Laboratory, sending: Orders, watch: Watch
 ) -> None:
-    tree = Tree(
-        independent=_independent if walk.reduced else None,
-        preemptions_max=walk.bounds.preemptions,
-    )
+    tree = Tree(reduced=walk.reduced, preemptions_max=walk.bounds.preemptions)
     walk.late = stage.late
     begun = told = time.monotonic()
     async for order in orders(walk.where, lab, sending):
@@ -90,6 +87,7 @@ async def _walk(
                 tree.choose,
                 symmetric=walk.reduced,
                 unanswered=walk.bounds.unanswered,
+                one_process=walk.where.one_process,
             )
         except AsleepError:
             await stage.look(order)  # it went on unheld; others are looked at next
@@ -110,10 +108,6 @@ async def _walk(
     walk.divergences += tree.divergences
     walk.seconds += time.monotonic() - begun
     watch(f"{walk.where.words}: {len(walk.played)} schedules in {walk.seconds:.1f} s")
-
-
-def _independent(one: Option, other: Option) -> bool:
-    return one.move.actor != other.move.actor and independent(one.footprint, other.footprint)
 
 
 async def orders(

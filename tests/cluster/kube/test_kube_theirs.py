@@ -3,16 +3,23 @@
 import base64
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cluster.journal import Journal, read_journal
 from cluster.kube.changes import Changes, left_changed
 from cluster.kube.gateway import Gateway
 from cluster.kube.kinds import path_of
+from cluster.kube.manifests import RUN
 from cluster.kube.theirs import BEFORE, OURS, REDIRECTED, UNDO, Theirs, find, give_back, redirect
 from results.errors import ConfigError
+from scenarios import Scenario
+from scenarios.engine.config import OWN_CONFIG, KubernetesTable, load_config
+from scenarios.engine.plan import RunPlan
+from scenarios.engine.pod_theirs import find_theirs, settings_file
 from tests.cluster.kube.fake_api import NAMESPACE, FakeApi
 
 PASSWORD = "hunter2"
@@ -99,6 +106,137 @@ async def test_one_variable_leads_to_our_database_and_back(
         one["spec"]["template"]["spec"]["containers"][1].pop("env", None)
     assert after == before
     assert left_changed(read_journal(journal.path)) == []
+
+
+def file_of(source: dict[str, Any], held: dict[str, Any], api: FakeApi) -> dict[str, Any]:
+    """The Deployment with a volume `settings` from a source, which is there."""
+    kind = "ConfigMap" if "configMap" in source else "Secret"
+    api.put(kind, {"kind": kind, "metadata": {"name": "files"}, **held})
+    one = put(api, [PLAIN[2]])
+    one["spec"]["template"]["spec"]["volumes"] = [{"name": "other"}, {"name": "settings", **source}]
+    return one
+
+
+async def with_file(gateway: Gateway, settings: str = "settings/app.toml") -> Theirs:
+    return await find(
+        gateway, "shop", container="web", url="http://shop", database_from="", secret_from="KEY",
+        provider_from="", settings=settings,
+    )  # fmt: skip
+
+
+AS_BASE64 = {"app.toml": base64.b64encode(b"old").decode(), "b": base64.b64encode(b"x").decode()}
+ITEMS = [{"key": "app.toml", "path": "conf/app.toml"}]
+
+
+@pytest.mark.parametrize(
+    ("source", "held"),
+    [
+        ({"configMap": {"name": "files"}}, {"data": {"app.toml": "old", "b": "x"}}),
+        ({"secret": {"secretName": "files", "items": ITEMS, "defaultMode": 256}},
+         {"data": AS_BASE64}),
+    ],
+)  # fmt: skip
+async def test_a_volume_leads_to_our_settings_file_and_back(
+    api: FakeApi, gateway: Gateway, source: dict[str, Any], held: dict[str, Any]
+) -> None:
+    file_of(source, held, api)
+    before = now(api)
+    theirs = await with_file(gateway)
+    assert theirs.settings is not None
+    made = theirs.settings.secret("new", NAMESPACE, "r1")
+    assert made["metadata"]["labels"][RUN] == "r1"
+    assert made["data"] == {**AS_BASE64, "app.toml": base64.b64encode(b"new").decode()}
+
+    await redirect(gateway, theirs)
+
+    other, volume = now(api)["spec"]["template"]["spec"]["volumes"]
+    assert other == {"name": "other"}
+    assert volume["name"] == "settings"
+    assert volume["secret"]["secretName"] == made["metadata"]["name"]
+    kept = source.get("secret", {})
+    assert volume["secret"].get("items") == kept.get("items")
+    assert volume["secret"].get("defaultMode") == kept.get("defaultMode")
+    assert now(api)["spec"]["template"]["spec"]["containers"][1]["env"] == [PLAIN[2]]
+
+    await give_back(gateway, "shop")
+
+    assert now(api) == before
+
+
+@pytest.mark.parametrize(
+    ("service", "kubernetes", "words"),
+    [
+        ({"settings": "app.j2"}, {}, "kubernetes.settings: expected VOLUME/FILE"),
+        ({}, {"settings": "settings/app.toml"}, "both, or neither"),
+        ({"database_from": None}, {}, "service.database_from"),
+    ],
+)
+async def test_a_settings_file_is_described_in_two_places(
+    gateway: Gateway, service: dict[str, Any], kubernetes: dict[str, Any], words: str
+) -> None:
+    own = load_config(OWN_CONFIG)
+    config = replace(
+        own, service=replace(own.service, **service),
+        kubernetes=KubernetesTable(deployment="shop", url="http://shop", **kubernetes),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=words):
+        await find_theirs(config, gateway)
+
+
+async def test_the_file_leads_to_the_runs_database(
+    api: FakeApi, gateway: Gateway, tmp_path: Path
+) -> None:
+    file_of({"configMap": {"name": "files"}}, {"data": {"app.toml": "old"}}, api)
+    (tmp_path / "app.j2").write_text("{{ database_host }} {{ port }} {{ secret }} {{ strategy }}")
+    own = load_config(OWN_CONFIG)
+    config = replace(own, folder=tmp_path, service=replace(own.service, settings="app.j2"))
+    plan = RunPlan(
+        name="t", scenario=Scenario(title="t"), config=config, strategy="article",
+        provider="honours", seed=1, runs=tmp_path,
+    )  # fmt: skip
+    theirs = await with_file(gateway)
+
+    (secret,) = settings_file(plan, theirs, "postgresql://u:p@wire:5432/x", NAMESPACE, "r1")
+
+    assert base64.b64decode(secret["data"]["app.toml"]) == b"wire 80 signs article"
+    assert settings_file(plan, await found_plain(api, gateway), "x", NAMESPACE, "r1") == []
+
+
+async def found_plain(api: FakeApi, gateway: Gateway) -> Theirs:
+    put(api, PLAIN)
+    return await found(gateway)
+
+
+async def test_a_volume_that_somebody_else_has_set_since_stays(
+    api: FakeApi, gateway: Gateway
+) -> None:
+    file_of({"configMap": {"name": "files"}}, {"data": {"app.toml": "old"}}, api)
+    await redirect(gateway, await with_file(gateway))
+    changed = api.objects[path_of("Deployment", NAMESPACE, "shop")]
+    theirs = {"name": "settings", "configMap": {"name": "newer"}}
+    changed["spec"]["template"]["spec"]["volumes"][1] = theirs
+
+    await give_back(gateway, "shop")
+
+    assert now(api)["spec"]["template"]["spec"]["volumes"][1] == theirs
+    assert BEFORE not in json.dumps(now(api))
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "words"),
+    [
+        ({"configMap": {"name": "files"}}, "settings/else", "holds app.toml, and no 'else'"),
+        ({"configMap": {"name": "files"}}, "nothing/app.toml", "has no volume 'nothing'"),
+        ({"emptyDir": {}}, "settings/app.toml", "one ConfigMap or one Secret"),
+        ({"configMap": {"name": "files"}}, "settings", "and no ''"),
+    ],
+)
+async def test_a_file_that_is_not_there_is_told(
+    api: FakeApi, gateway: Gateway, source: dict[str, Any], settings: str, words: str
+) -> None:
+    file_of(source, {"data": {"app.toml": "old"}}, api)
+    with pytest.raises(ConfigError, match=words):
+        await with_file(gateway, settings)
 
 
 async def test_what_somebody_else_has_set_since_stays(api: FakeApi, gateway: Gateway) -> None:

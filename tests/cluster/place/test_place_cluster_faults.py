@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cluster.faults import (
+    Autoscale,
     Drain,
     Evict,
     Fault,
@@ -25,7 +26,7 @@ from cluster.faults import (
     perform,
 )
 from cluster.journal import Journal, read_journal
-from cluster.place import Death, Replica
+from cluster.place import Autoscaled, Death, Replica
 from results.errors import ClusterError
 from results.records import FaultRecord
 
@@ -51,6 +52,10 @@ class PlayedCluster:
     notices: bool = True
     scales_to: int | None = None  # None: as asked
     power_fails: bool = False
+    peak: int = 5  # to which its autoscaler goes
+    cpu_percent: int = 90
+    comes_down: bool = True
+    looks: int = 0
     done: list[str] = field(default_factory=list)
     now: list[Replica] = field(default_factory=lambda: [replica(f"web-{n}") for n in range(3)])
     wanted: int = 3
@@ -113,6 +118,23 @@ class PlayedCluster:
         self.done.append("unscale")
         self.wanted = self.original
 
+    async def autoscale(self, most: int, *, cpu_percent: int, calm_seconds: int) -> int:
+        self.done.append(f"autoscale {most} {cpu_percent} {calm_seconds}")
+        return self.wanted
+
+    async def autoscaled(self) -> Autoscaled:
+        """Twice as it was, twice more, and then as it was again."""
+        self.looks += 1
+        up = self.looks in (3, 4) or (self.looks > 4 and not self.comes_down)
+        self.wanted = self.peak if up else self.original
+        settled = self.looks != 3
+        ready = (await self.settled(timeout_seconds=1))[: None if settled else self.original]
+        return Autoscaled(self.wanted, self.cpu_percent, tuple(ready), settled)
+
+    async def unautoscale(self) -> None:
+        self.done.append("unautoscale")
+        self.wanted = self.original
+
     async def roll_out(self) -> None:
         self.done.append("roll out")
         if self.replaces:
@@ -168,6 +190,7 @@ MAKE: dict[str, Callable[[FaultContext], Fault]] = {
     "ghost-pod": lambda context: GhostPod(context, "1", "web-1"),
     "drain": lambda context: Drain(context, "1"),
     "scale": lambda context: Scale(context, "1", 5, 0.0),
+    "autoscale": lambda context: Autoscale(context, "1", 6, 70, 15),
     "rollout": lambda context: Rollout(context, "1"),
     "node-down": lambda context: NodeDown(context, "1", 0.0),
 }
@@ -186,6 +209,9 @@ def stages(journal: Journal) -> list[str]:
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.faults.ghost_pod._GONE_SECONDS", 0.0)
+    monkeypatch.setattr("cluster.faults.autoscale._LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("cluster.faults.autoscale._UP_SECONDS", 0.2)
+    monkeypatch.setattr("cluster.faults.autoscale._DOWN_SECONDS", 0.2)
 
 
 @pytest.mark.parametrize("kind", MAKE)
@@ -210,6 +236,10 @@ async def test_a_fault_of_a_cluster_is_proved_and_healed(kind: str, journal: Jou
         ("drain", {"exit_code": 137}, "exit status 0: web-1"),
         ("scale", {"scales_to": 4}, "ready: [3, 4, 3]"),
         ("scale", {"exit_code": 143}, "exit status 0: more-0"),
+        ("autoscale", {"peak": 3}, "scaled up: 3 replicas were wanted at last, 3 ready, at 90 %"),
+        ("autoscale", {"comes_down": False}, "scaled down: 5 replicas were wanted at last"),
+        ("autoscale", {"cpu_percent": 70}, "by CPU: it has seen 70 % at most, of 70 %"),
+        ("autoscale", {"exit_code": 137}, "exit status 0: more-0"),
         ("rollout", {"replaces": False}, "replaced: 3"),
         ("rollout", {"exit_code": 137}, "exit status 0: web-0"),
         ("node-down", {"notices": False}, "not ready: "),
@@ -244,7 +274,12 @@ async def test_an_eviction_counts_its_refusals(journal: Journal) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "last"),
-    [("drain", "uncordon node-2"), ("scale", "unscale"), ("node-down", "node-2 on")],
+    [
+        ("drain", "uncordon node-2"),
+        ("scale", "unscale"),
+        ("autoscale", "unautoscale"),
+        ("node-down", "node-2 on"),
+    ],
 )
 async def test_what_was_changed_is_changed_back(kind: str, last: str, journal: Journal) -> None:
     cluster = PlayedCluster()
@@ -282,6 +317,14 @@ async def test_without_a_cluster_it_is_refused_before_anything_happens(
     evidence = await perform(MAKE[kind](context))
     assert evidence.missing == (f"injected: {kind}: only on Kubernetes",)
     assert cluster.done == []
+
+
+async def test_an_autoscaler_tells_what_it_saw_step_by_step(journal: Journal) -> None:
+    evidence = await perform(made("autoscale", PlayedCluster(), journal))
+    steps = [(one["wanted"], one["ready"]) for one in evidence.facts["steps"]]
+    assert steps == [(3, 3), (5, 3), (5, 5), (3, 3)]
+    assert (evidence.facts["from"], evidence.facts["peak"]) == (3, 5)
+    assert evidence.facts["exit_codes"] == {"more-0": 0, "more-1": 0}
 
 
 async def test_in_a_cluster_a_container_is_starved(journal: Journal) -> None:

@@ -1,23 +1,33 @@
 """How a client ends: a half-closed one still listens, a dead one leaves nothing open."""
 
 import asyncio
+import socket
 import struct
 from urllib.parse import urlsplit
 
+from results.records import StatementTrace
 from tests.cluster.wire.conftest import Bench, eventually
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-async def half_close(dsn: str) -> bytes:
-    """What a client still gets that ends its side right after its query."""
+
+async def logged_in(dsn: str) -> Streams:
     where = urlsplit(dsn)
     reader, writer = await asyncio.open_connection(where.hostname, where.port)
     parameters = f"user\0{where.username}\0database\0{where.path.strip('/')}\0\0".encode()
     writer.write(struct.pack("!II", len(parameters) + 8, 196608) + parameters)
-    got = b""
-    while not got.endswith(b"Z\0\0\0\x05I"):
-        got += await asyncio.wait_for(reader.read(65536), 5)
-    query = b"INSERT INTO wired SELECT 1 FROM pg_sleep(0.3) RETURNING 'HELLO'\0"
-    writer.write(b"Q" + struct.pack("!I", len(query) + 4) + query)
+    await asyncio.wait_for(reader.readuntil(b"Z\0\0\0\x05I"), 5)
+    return reader, writer
+
+
+def query(sql: str) -> bytes:
+    return b"Q" + struct.pack("!I", len(sql) + 5) + sql.encode() + b"\0"
+
+
+async def half_close(dsn: str) -> bytes:
+    """What a client still gets that ends its side right after its query."""
+    reader, writer = await logged_in(dsn)
+    writer.write(query("INSERT INTO wired SELECT 1 FROM pg_sleep(0.3) RETURNING 'HELLO'"))
     writer.write_eof()
     answer = await asyncio.wait_for(reader.read(), 10)
     writer.close()
@@ -53,6 +63,34 @@ async def test_a_client_that_dies_takes_its_open_transaction_with_it(bench: Benc
 
     await eventually(gone)
     assert await bench.count() == 0
+
+
+async def test_what_a_dead_client_had_sent_is_all_carried_out(bench: Bench) -> None:
+    """The first answer that nobody hears must not end the connection for those behind it."""
+    _, writer = await logged_in(bench.dsn("web-0"))
+    for number in range(3):
+        writer.write(query(f"INSERT INTO wired SELECT {number} FROM pg_sleep(0.2)"))
+
+    async def under_way() -> bool:
+        return any(one.in_flight for one in (await bench.wire.state()).connections)
+
+    await eventually(under_way)
+    at_once = struct.pack("ii", 1, 0)  # a reset, as from a machine that knows of no connection
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    writer.transport.abort()
+
+    async def all_there() -> bool:
+        return await bench.count() == 3
+
+    await eventually(all_there)
+
+    def traced() -> list[StatementTrace]:
+        found = [one for one in bench.traces() if isinstance(one, StatementTrace)]
+        return found if len(found) == 3 else []
+
+    for one in await eventually(traced):
+        assert one.replied_ns is not None
+        assert one.returned_ns is None
 
 
 async def test_a_client_that_says_goodbye_and_waits_has_ended_all_the_same(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from cluster.wire import client, server
 from cluster.wire.client import Wire
@@ -13,6 +14,7 @@ from cluster.wire.server import WireServer
 from cluster.wire.trace import Trace
 from cluster.wire.upstream import Upstream
 from results.errors import HarnessError
+from results.records import ConnectionTrace
 
 
 @pytest.fixture
@@ -90,6 +92,26 @@ async def test_a_controller_that_does_not_read_is_given_up(
     writer.close()
     again = await Wire.connect("127.0.0.1", port, "token")
     await again.close()
+
+
+def test_what_is_told_to_a_controller_that_has_just_gone_is_told_to_nobody(tmp_path: Path) -> None:
+    async def told() -> None:  # on the wire's own loop, which takes a closed stream for an error
+        trace = Trace(tmp_path / "wire.jsonl")
+        server = WireServer(Upstream("127.0.0.1:1"), trace, "token", host="127.0.0.1")
+        wire = await Wire.connect("127.0.0.1", await server.listen(0), "token")
+        assert server._controller is not None
+        server._controller.transport.abort()
+        await asyncio.sleep(0)  # it is closed now, and its reader has not been told
+        assert server._controller is not None
+        end = ConnectionTrace(replica="web-0", connection=1, backend_pid=1, event="client-eof",
+                              at_ns=1, state="I", in_flight=False)  # fmt: skip
+        trace.add(end)
+        await wire.close()
+        server.close()
+        trace.close()
+
+    uvloop.run(told())
+    assert b"client-eof" in (tmp_path / "wire.jsonl").read_bytes()
 
 
 async def test_a_wire_that_does_not_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

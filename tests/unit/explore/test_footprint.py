@@ -1,18 +1,19 @@
 """What a statement is taken to touch; whatever is not understood must conflict with everything."""
 
-from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 
 from cluster.wire.flight import Flight
+from scenarios.engine.explore.effect import Effect, independent
 from scenarios.engine.explore.footprint import (
+    ANY,
     EVERYTHING,
     PROVIDER,
+    SEQUENCES,
     Footprint,
     Schema,
     footprint,
-    independent,
 )
 from scenarios.engine.explore.footprints import Footprints, schema_of
 
@@ -23,29 +24,49 @@ SCHEMA = Schema(
 )
 
 
-def of(sql: str, **more: bool) -> Footprint:
-    known = {"publishes": False, "wrote": False, "read_committed": True, **more}
-    return footprint((sql,), schema=SCHEMA, **known)
+def of(
+    sql: str, *, publishes: bool = False, held: set[str] | None = None, read_committed: bool = True
+) -> Footprint:
+    return footprint(
+        (sql,), publishes=publishes, held=frozenset(held or ()), read_committed=read_committed,
+        schema=SCHEMA,
+    )  # fmt: skip
+
+
+def apart(one: Footprint, other: Footprint) -> bool:
+    first, second = Effect.of(0, one), Effect.of(1, other)
+    assert independent(first, second) is independent(second, first)
+    return independent(first, second)
 
 
 @pytest.mark.parametrize(
-    ("sql", "writes"),
+    ("sql", "reads", "writes"),
     [
-        ("SELECT status FROM orders WHERE id = $1", set()),
-        ('SELECT 1 FROM "orders" JOIN public.stock ON true', set()),
-        ("SELECT 1 FROM stock FOR UPDATE", {"stock"}),
-        ("SELECT 1 FROM stock FOR NO KEY UPDATE SKIP LOCKED", {"stock"}),
-        ("UPDATE stock SET remaining = remaining - $1", {"stock"}),
-        ("INSERT INTO log (id) VALUES ($1) ON CONFLICT DO NOTHING", {"log"}),
-        ("INSERT INTO lines (id) VALUES ($1)", {"lines", "orders"}),  # the foreign key
-        ("DELETE FROM log USING stock WHERE true", {"log"}),
-        ("SELECT pg_advisory_xact_lock(hashtext($1))", {"(advisory)"}),
-        ("INSERT INTO log SELECT pg_try_advisory_xact_lock($1)", {"(advisory)", "log"}),
-        ("WITH x AS (UPDATE stock SET a = 1 RETURNING *) SELECT * FROM x", {"stock"}),
+        ("SELECT status FROM stock WHERE id = $1", {"stock"}, set()),
+        ('SELECT 1 FROM "log" JOIN public.stock ON true', {"log", "stock"}, set()),
+        ("SELECT 1 FROM orders", {"orders", "lines"}, set()),  # a child may be read with it
+        ("SELECT 1 FROM stock FOR UPDATE", {"stock"}, {"stock"}),
+        ("SELECT 1 FROM stock FOR NO KEY UPDATE SKIP LOCKED", {"stock"}, {"stock"}),
+        ("UPDATE stock SET remaining = remaining - $1", set(), {"stock"}),
+        ("INSERT INTO log (id) VALUES ($1) ON CONFLICT DO NOTHING", {SEQUENCES}, {"log"}),
+        ("INSERT INTO lines (id) VALUES ($1)", {SEQUENCES}, {"lines", "orders"}),  # a foreign key
+        ("INSERT INTO log SELECT id FROM stock", {"stock", SEQUENCES}, {"log"}),
+        ("DELETE FROM log USING stock WHERE true", {"log", "stock"}, {"log"}),
+        ("SELECT pg_advisory_xact_lock(hashtext($1))", set(), {"(advisory)"}),
+        ("UPDATE log SET a = pg_try_advisory_xact_lock($1)", set(), {"(advisory)", "log"}),
+        ("WITH x AS (UPDATE stock SET a = 1 RETURNING *) SELECT * FROM x", set(), {"stock"}),
+        ("SELECT 1 FROM unnest($1) AS id JOIN log ON true", {"log"}, set()),
     ],
 )
-def test_what_is_understood(sql: str, writes: set[str]) -> None:
-    assert of(sql) == Footprint(frozenset(writes))
+def test_what_is_understood(sql: str, reads: set[str], writes: set[str]) -> None:
+    assert of(sql) == Footprint(frozenset(reads), frozenset(writes))
+
+
+def test_a_number_of_a_sequence_is_taken_at_once() -> None:
+    taken = of("INSERT INTO log (id) SELECT id FROM nextval('x') AS id")
+    assert taken.ends == {SEQUENCES}
+    assert not apart(taken, of("INSERT INTO stock (id) VALUES ($1)")), "its default may be the same"
+    assert apart(taken, of("UPDATE stock SET a = 1"))
 
 
 @pytest.mark.parametrize(
@@ -80,13 +101,25 @@ def test_what_is_not_conflicts_with_everything(sql: str) -> None:
     assert of(sql) == EVERYTHING
 
 
-def test_whatever_publishes_or_has_a_snapshot_of_its_own_conflicts_with_everything() -> None:
-    read = "SELECT status FROM orders"
-    assert of(read, publishes=True) == EVERYTHING
-    assert of(read, read_committed=False) == EVERYTHING
-    assert of("COMMIT", wrote=True) == EVERYTHING
-    assert of("ROLLBACK", wrote=True) == EVERYTHING
+def test_what_is_published_and_freed() -> None:
+    write = "UPDATE log SET a = 1"
+    assert of(write, publishes=True) == Footprint(
+        writes=frozenset({"log"}), ends=frozenset({"log"}), visible=True
+    )
+    assert of(write).ends == frozenset(), "within a transaction nothing is published yet"
+    assert of("COMMIT", publishes=True, held={"log"}) == Footprint(
+        ends=frozenset({"log"}), visible=True
+    )
+    assert of("ROLLBACK", held={"log"}) == Footprint(ends=frozenset({"log"}))
     assert of("COMMIT") == Footprint()
+    assert of("BEGIN; UPDATE log SET a = 1; COMMIT", publishes=True).ends == {"log"}
+
+
+def test_whoever_cannot_be_sure_says_everything() -> None:
+    assert of("SELECT status FROM orders", read_committed=False) == EVERYTHING
+    assert of("COMMIT", publishes=True, held={ANY}) == EVERYTHING
+    assert of("ROLLBACK", held={ANY, "log"}) == EVERYTHING
+    assert of("COMMIT", publishes=True) == EVERYTHING, "it wrote, and nobody knows where"
 
 
 @pytest.mark.parametrize(
@@ -101,21 +134,36 @@ def test_whatever_publishes_or_has_a_snapshot_of_its_own_conflicts_with_everythi
     ],
 )
 def test_which_orders_cannot_matter(one: str, other: str, expected: bool) -> None:
-    assert independent(of(one), of(other)) is expected
-    assert independent(of(other), of(one)) is expected
+    assert apart(of(one), of(other)) is expected
 
 
-def test_calls_of_the_provider_conflict_with_each_other_alone() -> None:
-    assert not independent(PROVIDER, PROVIDER)
-    assert independent(PROVIDER, of("UPDATE stock SET a = 1"))
+def test_a_commit_matters_to_whoever_touches_what_it_publishes_and_to_what_is_visible() -> None:
+    commit = of("COMMIT", publishes=True, held={"log"})
+    assert not apart(commit, of("SELECT 1 FROM log"))
+    assert not apart(commit, of("UPDATE log SET a = 1"))
+    assert apart(commit, of("SELECT 1 FROM stock"))
+    assert apart(commit, of("UPDATE stock SET a = 1"))
+    assert not apart(commit, of("COMMIT", publishes=True, held={"stock"})), "both are seen"
+    assert not apart(commit, PROVIDER)
 
 
-def test_what_a_failing_write_frees_conflicts_with_whoever_waits_for_it() -> None:
-    holds = Footprint(frozenset({"log"}), held=frozenset({"stock"}))
-    assert not independent(holds, of("UPDATE stock SET a = 1"))
-    assert not independent(of("UPDATE stock SET a = 1"), holds)
-    assert independent(holds, of("UPDATE orders SET a = 1"))
-    assert not independent(replace(holds, held=frozenset({"*"})), of("UPDATE orders SET a = 1"))
+def test_calls_of_the_provider_conflict_with_what_is_visible() -> None:
+    assert not apart(PROVIDER, PROVIDER)
+    assert apart(PROVIDER, of("UPDATE stock SET a = 1"))
+
+
+def test_what_was_observed_of_a_move_counts() -> None:
+    update = of("UPDATE stock SET a = 1")
+    one, other = Effect.of(0, of("UPDATE log SET a = 1")), Effect.of(1, update)
+    assert independent(one, other)
+    one.waits = other.waits = True
+    assert not independent(one, other), "two that wait may close a ring"
+    other.waits = False
+    one.failed(frozenset({"stock"}))
+    assert not independent(one, other), "it has freed what the other wants"
+    unblocks = Effect.of(0, of("COMMIT", held={"log"}))
+    unblocks.add(1, of("UPDATE log SET a = 1"))
+    assert not independent(unblocks, other), "the other is moved by both"
 
 
 def test_a_cascade_reaches_further_and_a_trigger_there_makes_its_parent_strange() -> None:
@@ -131,7 +179,7 @@ def test_a_cascade_reaches_further_and_a_trigger_there_makes_its_parent_strange(
     assert found.plain == frozenset("d") and found.strange == frozenset("abc")
 
 
-def test_the_end_of_a_transaction_that_locked_conflicts_with_everything() -> None:
+def test_the_end_of_a_transaction_frees_what_it_locked() -> None:
     footprints = Footprints(Mock(), SCHEMA)
 
     def say(sql: str, step: int, session: tuple[str, int] = ("web-0", 1)) -> Footprint:
@@ -140,9 +188,11 @@ def test_the_end_of_a_transaction_that_locked_conflicts_with_everything() -> Non
 
     for locks in ("SELECT 1 FROM stock FOR UPDATE", "SELECT claim(1)", "COPY log FROM STDIN"):
         say(locks, 1)
-        assert say("COMMIT", 2) == EVERYTHING, locks
+        ends = say("COMMIT", 2)
+        assert ends == EVERYTHING or ends.ends == {"stock"}, locks
     say("SELECT 1 FROM stock", 1)
     assert say("COMMIT", 2) == Footprint(), "a transaction that only read frees nothing"
     say("SELECT pg_try_advisory_lock($1)", 1)
-    assert say("SELECT 1 FROM stock", 1).writes == {"(advisory)"}, "the session's lock outlives it"
+    outlives = say("SELECT 1 FROM stock", 1)
+    assert outlives.writes == outlives.ends == {"(advisory)"}, "the session's lock outlives it"
     assert say("SELECT 1 FROM stock", 1, ("web-0", 2)).writes == set()

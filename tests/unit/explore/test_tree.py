@@ -1,181 +1,353 @@
 """The walk through all schedules, against a plain enumeration of small abstract machines.
 
-A machine is a few actors, each a row of steps that touch tables: a step that writes a table is
-blocked while another actor's transaction has written it, as in Postgres. Its end is what every
-table saw, in which order. The oracle recurses over a machine that can be copied; the tree has to
-play it again and again, as it must with a database.
+A machine is a few actors, each a row of steps on tables with locks as Postgres has them: whoever
+wants what another has written waits in its row, and goes on as a part of the move that frees it;
+who closes a ring of waiters fails, and so does a `u:` step on a table that somebody else has
+published; what fails frees all that it held. Its end is what every table saw and every read
+returned, and in which order anything was seen from outside. The oracle recurses over a machine that
+can be copied; the tree has to play it again and again, as it must with a database.
 """
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from scenarios.engine.explore.footprint import EVERYTHING, Footprint, independent
+from scenarios.engine.explore import races, tree
+from scenarios.engine.explore.effect import Effect, independent
+from scenarios.engine.explore.footprint import EVERYTHING, PROVIDER, Footprint
 from scenarios.engine.explore.moves import Move
 from scenarios.engine.explore.tree import AsleepError, Option, Tree
 
 TABLES = ("a", "b", "c")
-COMMIT = "commit"
-Program = tuple[tuple[str, ...], ...]  # per actor: "r:a", "w:a", ... ; a commit ends each
+END = "end"
+Actor = tuple[str, ...]  # "r:a", "w:a", "u:a", "call", "fail"; first "auto": no transaction
+Program = tuple[Actor, ...]
+Play = tuple[tuple[int, str], ...]
 
 
 @dataclass
 class Machine:
-    """READ COMMITTED with table locks: a read sees what is committed, a write waits for writers."""
+    """READ COMMITTED with a lock for each table."""
 
     program: Program
     at: list[int] = field(default_factory=list)
+    waiting: dict[int, str] = field(default_factory=dict)  # in the order in which they came
     owner: dict[str, int] = field(default_factory=dict)
     committed: dict[str, list[int]] = field(default_factory=dict)
-    pending: list[dict[str, int]] = field(default_factory=list)
+    held: list[list[str]] = field(default_factory=list)
     seen: list[list[str]] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    crashes: int = 0
 
     def __post_init__(self) -> None:
-        count = len(self.program)
-        self.at = [0] * count
+        self.at = [1 if "auto" in one else 0 for one in self.program]
         self.committed = {table: [] for table in TABLES}
-        self.pending = [{} for _ in range(count)]
-        self.seen = [[] for _ in range(count)]
+        self.held = [[] for _ in self.program]
+        self.seen = [[] for _ in self.program]
 
     def next(self, actor: int) -> str | None:
         steps = self.program[actor]
-        if self.at[actor] > len(steps):
+        if actor in self.waiting or self.at[actor] > len(steps):
             return None
-        return steps[self.at[actor]] if self.at[actor] < len(steps) else COMMIT
+        return steps[self.at[actor]] if self.at[actor] < len(steps) else END
 
-    def enabled(self, actor: int) -> bool:
-        step = self.next(actor)
-        if step is None:
-            return False
-        return not step.startswith("w") or self.owner.get(step[2:], actor) == actor
+    def footprint(self, actor: int, step: str) -> Footprint:
+        held, table = frozenset(self.held[actor]), frozenset({step[2:]})
+        if step == END:
+            return Footprint(ends=held, visible=bool(held))
+        if step == "call":
+            return PROVIDER
+        if step[0] == "r":
+            return Footprint(reads=table)
+        alone = "auto" in self.program[actor]
+        return Footprint(writes=table, ends=table if alone else frozenset(), visible=alone)
 
-    def take(self, actor: int) -> None:
-        step = self.next(actor)
-        self.at[actor] += 1
-        if step == COMMIT:
-            for table, times in self.pending[actor].items():
-                self.committed[table] += [actor] * times
-                del self.owner[table]
-            self.pending[actor] = {}
-        elif step is not None and step.startswith("w"):
-            self.owner[step[2:]] = actor
-            self.pending[actor][step[2:]] = self.pending[actor].get(step[2:], 0) + 1
-        elif step is not None:
-            self.seen[actor].append(f"{step[2:]}{self.committed[step[2:]]}")
-
-    def option(self, actor: int) -> Option:
+    def take(self, actor: int, effect: Effect) -> None:
+        """The actor's next step, and all that comes of it."""
         step = self.next(actor)
         assert step is not None
-        if step == COMMIT:
-            touched = EVERYTHING
+        self.at[actor] += 1
+        if step == END:
+            self._finish(actor, effect, publish=True)
+        elif step == "call":
+            self.outside.append(f"call {actor}")
+        elif step == "fail":
+            self._finish(actor, effect, publish=False)
+        elif step[0] == "r":
+            self.seen[actor].append(f"{step[2:]}{self.committed[step[2:]]}")
+        elif self.owner.get(step[2:], actor) == actor:
+            self._write(actor, step, effect)
+        elif self._closes_a_ring(actor, step[2:]):
+            self._finish(actor, effect, publish=False)
         else:
-            table = frozenset({step[2:]})
-            touched = Footprint(table if step[0] == "w" else frozenset())
-        return Option(Move(actor=actor, at=f"{step} {self.at[actor]}"), touched)
+            self.waiting[actor] = step
+        effect.waits = any(one in self.waiting for one in effect.actors)
 
-    def end(self) -> str:
-        return repr((self.committed, self.seen, self.at))
+    def die(self, actor: int, effect: Effect) -> None:
+        self.crashes -= 1
+        self.outside.append(f"dead {actor}")
+        self._finish(actor, effect, publish=False)
+
+    def _closes_a_ring(self, actor: int, table: str) -> bool:
+        owner = self.owner[table]
+        while owner in self.waiting:
+            owner = self.owner[self.waiting[owner][2:]]
+            if owner == actor:
+                return True
+        return False
+
+    def _write(self, actor: int, step: str, effect: Effect) -> None:
+        table = step[2:]
+        if step[0] == "u" and any(one != actor for one in self.committed[table]):
+            self._finish(actor, effect, publish=False)
+        elif "auto" in self.program[actor]:
+            self.committed[table].append(actor)
+            self.outside.append(f"{actor} {table}")
+            self._free({table}, effect)
+        else:
+            self.owner[table] = actor
+            self.held[actor].append(table)
+
+    def _finish(self, actor: int, effect: Effect, *, publish: bool) -> None:
+        tables, self.held[actor] = self.held[actor], []
+        if publish:
+            for table in tables:
+                self.committed[table].append(actor)
+        else:
+            effect.failed(frozenset(tables))
+        self.at[actor] = len(self.program[actor]) + 1
+        self.outside.append(f"{actor} {publish} {sorted(tables)}")
+        effect.visible = True
+        self._free(set(tables), effect)
+
+    def _free(self, tables: set[str], effect: Effect) -> None:
+        for table in tables:
+            self.owner.pop(table, None)
+        for table in sorted(tables):
+            for one, step in [*self.waiting.items()]:
+                if step[2:] == table and table not in self.owner and one in self.waiting:
+                    del self.waiting[one]
+                    effect.add(one, self.footprint(one, step))
+                    self._write(one, step, effect)
+
+    def options(self, last: int | None, *, symmetric: bool = False) -> list[Option]:
+        ready = [one for one in range(len(self.program)) if self.next(one) is not None]
+        if symmetric:
+            fresh = [one for one in ready if self.at[one] == 0]
+            ready = [one for one in ready if one not in fresh[1:]]
+        ready.sort(key=lambda one: one != last)
+        said = {one: f"{self.next(one)} {self.at[one]}" for one in ready}
+        found = []
+        for one in ready:
+            step = self.next(one)
+            assert step is not None
+            footprint = Footprint() if step == "fail" else self.footprint(one, step)
+            found.append(Option(Move(actor=one, at=said[one]), Effect.of(one, footprint)))
+        if self.crashes:
+            found += [
+                Option(Move(actor=one, do="die-before", at=said[one]), Effect.of(one, EVERYTHING))
+                for one in ready
+            ]
+        return found
+
+    def make(self, option: Option) -> None:
+        if option.move.do == "step":
+            self.take(option.move.actor, option.effect)
+        else:
+            self.die(option.move.actor, option.effect)
+
+    def end(self, names: Sequence[int] | None = None) -> str:
+        """What it came to; with other names for the actors, if given."""
+        called = names if names is not None else range(len(self.program))
+        outside = " ".join(self.outside)
+        text = f"{self.committed} {self.seen} {self.at} {outside}"
+        if names is None:
+            return text
+        seen = [self._renamed(str(self.seen[one]), called) for one in _inverse(called)]
+        return f"{self._renamed(f'{self.committed} {outside}', called)} {seen}"
+
+    @staticmethod
+    def _renamed(text: str, names: Sequence[int]) -> str:
+        return "".join(str(names[int(one)]) if one.isdigit() else one for one in text)
 
 
-def options_of(machine: Machine, last: int | None) -> list[Option]:
-    ready = [actor for actor in range(len(machine.program)) if machine.enabled(actor)]
-    return [machine.option(actor) for actor in sorted(ready, key=lambda one: one != last)]
+def _inverse(names: Sequence[int]) -> list[int]:
+    return [names.index(one) for one in range(len(names))]
 
 
-def enumerate_plainly(program: Program) -> tuple[int, set[str]]:
+def enumerate_plainly(program: Program, crashes: int = 0) -> tuple[int, set[str]]:
     """All schedules by recursion: how many, and the ends they lead to."""
     ends: set[str] = set()
 
-    def count(moves: Sequence[int]) -> int:
-        machine = Machine(program)
-        for actor in moves:
-            machine.take(actor)
-        ready = [actor for actor in range(len(program)) if machine.enabled(actor)]
-        if not ready:
+    def count(path: Sequence[int]) -> int:
+        machine = Machine(program, crashes=crashes)
+        for index in path:
+            machine.make(machine.options(None)[index])
+        many = len(machine.options(None))
+        if not many:
             ends.add(machine.end())
             return 1
-        return sum(count([*moves, actor]) for actor in ready)
+        return sum(count([*path, index]) for index in range(many))
 
     return count([]), ends
 
 
-def walk(tree: Tree, program: Program) -> tuple[list[tuple[int, ...]], set[str]]:
-    """All schedules by the tree."""
-    played, ends = [], set()
+def walk(
+    walked: Tree, program: Program, crashes: int = 0, *, symmetric: bool = False
+) -> tuple[list[Play], list[Machine], int]:
+    """All schedules by the tree: what was played, where it ended, how much was ended early."""
+    played, ended, early = [], [], 0
     for _ in range(100_000):
-        machine = Machine(program)
-        moves: list[int] = []
-        tree.begin()
+        machine = Machine(program, crashes=crashes)
+        moves: list[tuple[int, str]] = []
+        walked.begin()
         try:
-            while options := options_of(machine, moves[-1] if moves else None):
-                option = options[tree.choose(options)]
-                machine.take(option.move.actor)
-                moves.append(option.move.actor)
+            while options := machine.options(moves[-1][0] if moves else None, symmetric=symmetric):
+                option = options[walked.choose(options)]
+                machine.make(option)
+                moves.append((option.move.actor, option.move.do))
         except AsleepError:
-            pass
+            early += 1
         else:
             played.append(tuple(moves))
-            ends.add(machine.end())
-        if not tree.advance():
-            return played, ends
+            ended.append(machine)
+        if not walked.advance():
+            return played, ended, early
     raise AssertionError("no end")
 
 
-def by_footprints(one: Option, other: Option) -> bool:
-    return one.move.actor != other.move.actor and independent(one.footprint, other.footprint)
+def ends_of(machines: Sequence[Machine]) -> set[str]:
+    return {one.end() for one in machines}
 
 
-steps = st.lists(
-    st.builds(
-        lambda kind, table: f"{kind}:{table}", st.sampled_from("rw"), st.sampled_from(TABLES)
-    ),
-    max_size=3,
-).map(tuple)
-programs = st.lists(steps, min_size=2, max_size=3).map(tuple)
+tables = st.sampled_from(TABLES)
+step = st.one_of(
+    st.builds(lambda kind, table: f"{kind}:{table}", st.sampled_from("rwwu"), tables),
+    st.sampled_from(["call", "fail"]),
+)
+transaction = st.lists(step, max_size=4).map(tuple)
+actor = st.one_of(
+    transaction,
+    transaction,
+    st.lists(st.builds(lambda kind, table: f"{kind}:{table}", st.sampled_from("rwu"), tables),
+             max_size=3).map(lambda steps: ("auto", *steps)),
+)  # fmt: skip
+two = st.lists(actor, min_size=2, max_size=2).map(tuple)
+three = st.lists(actor.map(lambda one: one[:3]), min_size=3, max_size=3).map(tuple)
 
 
-@settings(max_examples=150, deadline=None)
-@given(programs)
+@settings(max_examples=40, deadline=None)
+@given(two)
 def test_the_full_walk_is_the_plain_enumeration(program: Program) -> None:
     count, ends = enumerate_plainly(program)
-    played, found = walk(Tree(), program)
+    played, ended, _ = walk(Tree(), program)
     assert len(played) == len(set(played)) == count
-    assert found == ends
+    assert ends_of(ended) == ends
 
 
-@settings(max_examples=300, deadline=None)
-@given(programs)
+@settings(max_examples=120, deadline=None)
+@given(two)
 def test_the_reduced_walk_reaches_every_end(program: Program) -> None:
     _, ends = enumerate_plainly(program)
-    played, found = walk(Tree(independent=by_footprints), program)
-    assert found == ends
+    played, ended, _ = walk(Tree(reduced=True), program)
+    assert ends_of(ended) == ends
     assert len(played) == len(set(played))
+
+
+@settings(max_examples=25, deadline=None)
+@given(three)
+def test_so_it_does_with_three(program: Program) -> None:
+    _, ends = enumerate_plainly(program)
+    assert ends_of(walk(Tree(reduced=True), program)[1]) == ends
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(actor.map(lambda one: one[:3]), min_size=2, max_size=2).map(tuple))
+def test_so_it_does_where_one_may_die(program: Program) -> None:
+    _, ends = enumerate_plainly(program, crashes=1)
+    assert ends_of(walk(Tree(reduced=True), program, 1)[1]) == ends
+
+
+@settings(max_examples=40, deadline=None)
+@given(transaction.map(lambda one: one[:3]), st.sampled_from([2, 3]))
+def test_who_differ_in_their_names_alone_begin_in_order(one: Actor, many: int) -> None:
+    program = (one,) * many
+    names = [*itertools.permutations(range(many))]
+    plainly = walk(Tree(), program)[1]
+    reduced = walk(Tree(reduced=True), program, symmetric=True)[1]
+    assert {machine.end(name) for machine in plainly for name in names} == {
+        machine.end(name) for machine in reduced for name in names
+    }
 
 
 def test_the_reduction_leaves_most_of_it_out() -> None:
     program = (("r:a", "r:b", "w:c"), ("r:a", "r:b", "w:c"))
-    full, reduced = walk(Tree(), program)[0], walk(Tree(independent=by_footprints), program)[0]
+    full, reduced = walk(Tree(), program)[0], walk(Tree(reduced=True), program)[0]
     assert len(reduced) * 4 < len(full)
+
+
+def test_what_cannot_matter_at_all_is_played_once() -> None:
+    program = (("r:a", "w:a"), ("r:b", "w:b"), ("r:c",))
+    played, _, early = walk(Tree(reduced=True), program)
+    assert len(played) == 6 and early == 0, "the orders of three ends, which others see"
+
+
+RINGS = (
+    (("w:a", "w:b"), ("w:b", "w:a")),
+    (("w:a", "w:b"), ("w:b", "w:c"), ("w:c", "w:a")),
+    (("w:a", "u:b"), ("w:b", "w:a"), ("u:b", "r:a")),
+)
+
+
+@pytest.mark.parametrize("program", RINGS)
+def test_who_closes_a_ring_of_waiters_is_tried_each_way(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = ends_of(walk(Tree(), program)[1])
+    assert ends_of(walk(Tree(reduced=True), program)[1]) == ends
+
+    def careless(one: Effect, other: Effect) -> bool:
+        return independent(replace(one, waits=False), other)
+
+    monkeypatch.setattr(tree, "independent", careless)
+    monkeypatch.setattr(races, "independent", careless)
+    assert ends_of(walk(Tree(reduced=True), program)[1]) < ends
 
 
 def test_a_reduction_that_takes_conflicts_for_independent_loses_an_end() -> None:
     program = (("r:a", "w:a"), ("r:a", "w:a"))
     _, ends = enumerate_plainly(program)
-    _, found = walk(Tree(independent=lambda one, other: True), program)
-    assert found < ends, "this is what the test above would notice"
+    found = set()
+    walked = Tree(reduced=True)
+    for _ in range(100):
+        machine = Machine(program)
+        walked.begin()
+        try:
+            while options := machine.options(None):
+                option = options[walked.choose(options)]
+                machine.make(option)
+                option.effect.ends.clear()
+                option.effect.visible = False
+        except AsleepError:
+            pass
+        else:
+            found.add(machine.end())
+        if not walked.advance():
+            break
+    assert found < ends, "this is what the tests above would notice"
 
 
 @pytest.mark.parametrize("most", [0, 1, 2])
 def test_preemptions_are_bounded(most: int) -> None:
     program = (("r:a", "r:a"), ("r:b", "r:b"))
 
-    def preemptions(moves: tuple[int, ...]) -> int:
+    def preemptions(moves: Play) -> int:
         return sum(
-            before != after and before in moves[index + 1 :]
+            before[0] != after[0] and before[0] in {one for one, _ in moves[index + 1 :]}
             for index, (before, after) in enumerate(itertools.pairwise(moves))
         )
 
@@ -185,14 +357,17 @@ def test_preemptions_are_bounded(most: int) -> None:
 
 
 def test_a_divergence_is_counted_and_gone_on_from() -> None:
-    tree = Tree()
-    first = [Option(Move(actor=0, at="x"), EVERYTHING), Option(Move(actor=1, at="x"), EVERYTHING)]
-    other = [Option(Move(actor=1, at="y"), EVERYTHING)]
-    tree.begin()
-    tree.choose(first)
-    tree.choose(first)
-    assert tree.advance()
-    tree.begin()
-    assert tree.choose(other) == 0  # not what was there before
-    assert tree.divergences == 1
-    assert not tree.advance()
+    walked = Tree()
+    first = [
+        Option(Move(actor=0, at="x"), Effect.of(0, EVERYTHING)),
+        Option(Move(actor=1, at="x"), Effect.of(1, EVERYTHING)),
+    ]
+    other = [Option(Move(actor=1, at="y"), Effect.of(1, EVERYTHING))]
+    walked.begin()
+    walked.choose(first)
+    walked.choose(first)
+    assert walked.advance()
+    walked.begin()
+    assert walked.choose(other) == 0  # not what was there before
+    assert walked.divergences == 1
+    assert not walked.advance()

@@ -195,3 +195,15 @@ def named_by_a_worker_alone(world: World) -> None:
     world.hold_state(VICTIM)
     world.ship(VICTIM, at_ms=2_020)
     world.transact(VICTIM, replica="webjobs-0", begin_ms=2_500, end_ms=2_540, connection=9)
+
+
+@innocent("A3")
+def committed_in_a_batch_of_several_orders(world: World) -> None:
+    """Its own transaction, much later, is that of a duplicate."""
+    settled(world)
+    keys = tuple(f"{order}" for order in (VICTIM, NEIGHBOUR))
+    webhooks = tuple(f"paid-{order}-0" for order in (VICTIM, NEIGHBOUR))
+    world.settled_order(NEIGHBOUR, at_ms=2_000)
+    world.statements.clear()
+    world.transact(VICTIM, replica="web-1", begin_ms=2_001, end_ms=2_006, keys=keys + webhooks)
+    world.transact(VICTIM, replica="web-2", begin_ms=2_500, end_ms=2_540)

@@ -68,7 +68,8 @@ def premature(run: Any, sent: Any) -> Found:
     found: Found = set()
     if not {"orders", "fulfillments"} & set(run.manifest.ledger_queries):
         return found
-    names = [(flights, about(flights, sent)) for flights in cut(run.statements)]
+    names = [(flights, {order for flight in flights for order in named(flight, sent)})
+             for flights in cut(run.statements)]  # fmt: skip
     paid = [one for one in sent if one.authentic and one.topic == "orders/paid"]
     for order in {one.order for one in paid}:
         own = [one for one in paid if one.order == order]

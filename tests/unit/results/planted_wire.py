@@ -45,6 +45,12 @@ def slept_and_shipped(world: World) -> None:
     world.ship(VICTIM, at_ms=2_095, key="another row")
 
 
+@plant("A13 by the stock alone", "A8")
+def slept_and_took_stock(world: World) -> None:
+    slept_through(world, rows=False)
+    world.hold_state(VICTIM, movements=ONE_LINE * 2)
+
+
 @plant("A13 of the dead", "A1")
 def died_and_wrote(world: World) -> None:
     settled(world)

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace as changed
 
 from results.coverage import cover, exposure_sentence, lost_acknowledgements
-from results.latency import measure, percentile, series
+from results.latency import percentile, series
 from results.overlap import overlapping_groups
 from results.records import HoldTrace, Outcome, Stage
 from results.transactions import transactions
@@ -45,6 +45,24 @@ def test_overlap_at_the_wire(
 def test_transactions_of_another_order_do_not_overlap_with_this_one() -> None:
     world = burst(("web-1", 101, 105))
     world.transact(FIRST + 1, replica="web-2", begin_ms=102, end_ms=104)
+    assert overlapping_groups(world.bundle()) == set()
+
+
+def test_copies_in_two_batches_of_several_orders_overlap() -> None:
+    world = World()
+    for order in (FIRST, FIRST + 1):
+        for copy in range(2):
+            world.deliver(order, at_ms=0, copy=copy)
+    for copy in range(2):
+        ids = [one.webhook_id for one in world.intents if one.copy == copy]
+        keys = (*ids, str(FIRST), str(FIRST + 1))
+        world.transact(FIRST, replica=f"web-{copy}", begin_ms=1 + copy, end_ms=9, keys=keys)
+    assert len(overlapping_groups(world.bundle())) == 2
+    without = [
+        changed(one, keys=tuple(key for key in one.keys if key.isdigit()))
+        for one in world.statements
+    ]
+    world.statements[:] = without  # whose deliveries they are nothing tells
     assert overlapping_groups(world.bundle()) == set()
 
 
@@ -304,7 +322,7 @@ def test_latency_is_measured_from_the_intended_time() -> None:
     world.deliver(FIRST, at_ms=1_200, copy=1, took_ms=100)
     world.deliver(FIRST, at_ms=1_300, copy=2, outcome=Outcome.INFO, status=503)
     deliveries = world.bundle().history.deliveries
-    latency = measure(deliveries)
+    latency = world.bundle().figures.latency
     assert (latency.ok, latency.info, latency.fail) == (2, 1, 0)
     assert (latency.p50_ms, latency.max_ms) == (100.0, 500.0)
     first, second = series(deliveries, START_NS)

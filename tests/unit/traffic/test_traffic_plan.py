@@ -2,19 +2,22 @@
 
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loadtests.schedule import EXTENSION_MAX, Schedule, SwarmOptions
-from loadtests.traffic import LINE_MIX, PlannedOrder, plan_orders
+from loadtests.traffic import LINE_MIX, NO_RUSH, PlannedOrder, Rush, plan_orders
 
 
-def plan(seed: int = 3, worker: int = 0, workers: int = 1, orders: int = 400) -> list[PlannedOrder]:
+def plan(
+    seed: int = 3, worker: int = 0, workers: int = 1, orders: int = 400, rush: Rush = NO_RUSH
+) -> list[PlannedOrder]:
     return list(
         plan_orders(
             seed=seed, orders=orders, per_second=50, copies=3, distinct_ids=True,
-            worker=worker, workers=workers,
+            worker=worker, workers=workers, rush=rush,
         )
     )  # fmt: skip
 
@@ -40,6 +43,23 @@ def test_workers_share_all_orders_and_no_id_twice() -> None:
     assert len({order.order_id for order in orders}) == 400
     webhooks = [webhook.webhook_id for order in orders for webhook in order.webhooks]
     assert len(set(webhooks)) == len(webhooks) == 1200
+
+
+def test_a_rush_hurries_the_first_seconds_and_changes_nothing_else() -> None:
+    calm, hurried = plan(orders=4000), plan(orders=4000, rush=Rush(seconds=10, per_second=200))
+    in_rush = [order for order in hurried if order.offset_seconds <= 10]
+    after = [order for order in hurried if 10 < order.offset_seconds <= 20]
+    assert len(in_rush) == pytest.approx(2000, rel=0.1)
+    assert len(after) == pytest.approx(500, rel=0.15)
+    same = [replace(order, offset_seconds=0) for order in hurried]
+    assert same == [replace(order, offset_seconds=0) for order in calm]
+
+
+def test_workers_share_a_rush() -> None:
+    rush = Rush(seconds=10, per_second=200)
+    shares = [plan(worker=worker, workers=2, orders=4000, rush=rush) for worker in range(2)]
+    for share in shares:
+        assert sum(one.offset_seconds <= 10 for one in share) == pytest.approx(1000, rel=0.15)
 
 
 def test_order_ids_have_eighteen_digits_and_are_beyond_a_javascript_number() -> None:

@@ -14,7 +14,7 @@ def sent(talk: Conversation, sql: str) -> None:
 
 def answered(talk: Conversation, tag: str, state: str) -> None:
     talk.read_answer(ord("C"), tag.encode() + b"\0")
-    flight = talk.answered(state)
+    flight = talk.answered(state, 1)
     assert flight is not None
     talk.finished(flight)
 
