@@ -184,6 +184,6 @@ async def test_last_bytes_can_be_released_by_themselves(
         (one.intended_ns - (history.completions[one.attempt_id].sent_ns or 0)) / 1e6
         for one in history.intents
     ]
-    assert 3 < max(ahead) < 6  # milliseconds, of those that were not late
+    assert 0 < max(ahead) < 6  # milliseconds, of those that were not late
     assert set(sink.received.values()) == {1}
     assert len(sink.received) == 8
