@@ -16,6 +16,7 @@ not make the exit status (the verdict does); `--exit-code-on-error 1` brings Loc
 import logging
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,12 @@ def add_options(parser: Any) -> None:
         # A group of argparse's knows nothing of Locust's web form.
         group.add_argument(name, **more).include_in_web_ui = form
 
-    history = f"loadtests-history/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    add_what(add)
+    add_how(add)
+
+
+def add_what(add: Callable[..., None]) -> None:
+    """Which orders, and what of them is delivered."""
     add("--orders", type=int, default=0, help="How many orders; 0: until stopped")
     add("--rate", type=float, default=20.0, help="Orders per second (Poisson)")
     add("--copies", type=int, default=2, help="Deliveries of each order, released together")
@@ -93,9 +99,18 @@ def add_options(parser: Any) -> None:
     add("--rush-seconds", type=float, default=0.0, help="How long, from the start, is a rush")
     add("--rush-rate", type=float, default=20.0, help="Orders per second in that time")
     add("--rotate-after", type=int, default=0, help="Orders until the next secret signs; 0: never")
+
+
+def add_how(add: Callable[..., None]) -> None:
+    """Whereto, by what, and where it is written down."""
+    history = f"loadtests-history/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     add(
         "--transport", default=DEFAULT_TRANSPORT, choices=TRANSPORTS,
         help="pump: sent on time by a process of its own; locust: by FastHttpUser's client",
+    )  # fmt: skip
+    add(
+        "--release", default="together", choices=["together", "last-byte"],
+        help="last-byte: copies are sent but for their last bytes, which then leave together",
     )  # fmt: skip
     add("--targets", default="", help="name=url,name=url: replicas; default: --host alone")
     add(
@@ -209,14 +224,17 @@ def begin(environment: Any, **_: Any) -> None:
 
 
 def open_transport(environment: Any, options: SwarmOptions) -> Transport:
-    """What sends for this process, with a history of its own; HarnessError."""
+    """What sends for this process, with a history of its own; ValueError, HarnessError."""
     given = environment.parsed_options
     file = free_file(Path(given.history), options.worker)
+    last_byte = given.release == "last-byte"
     if given.transport == "locust":
+        if last_byte:
+            raise ValueError("--release last-byte: only the pump can; leave --transport at pump")
         return LocustTransport(Recorder(file))
     secrets = (given.secret_from, f"{given.secret_from}_NEXT")
     urls = [url for _, url in options.targets]
-    return PumpTransport(file, urls, environment.events, hide=secrets)
+    return PumpTransport(file, urls, environment.events, hide=secrets, last_byte=last_byte)
 
 
 def free_file(folder: Path, worker: int) -> Path:

@@ -3,7 +3,8 @@
 `OneAfterAnother` posts the same signed order as fast as it can; `Barrier` is the forum's answer to
 "how do I send N requests at once", an Event that all users wait for; `Steady` is a fixed rate by
 `constant_throughput`. Each writes what it measured of itself to the file that ONCEPROOF_PEER_REPORT
-names: its own CPU time, from when all users were there until they were stopped, and Locust's p99.
+names: its own CPU time, from when all users were there until they were stopped, and the percentiles
+of Locust's own column.
 """
 
 import itertools
@@ -101,7 +102,9 @@ def report(environment: Any, **_: Any) -> None:
         json.dumps({
             "cpu_us": (time.process_time() - began["cpu"]) / max(1, requests) * 1e6,
             "per_second": requests / (time.monotonic() - began["at"]),
+            "p95_ms": environment.stats.total.get_response_time_percentile(0.95),
             "p99_ms": environment.stats.total.get_response_time_percentile(0.99),
+            "requests": environment.stats.total.num_requests,
             "failures": environment.stats.total.num_failures,
         }),
         encoding="utf-8",

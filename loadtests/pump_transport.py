@@ -39,10 +39,14 @@ class PumpTransport:
     handover_seconds = 0.1
 
     def __init__(
-        self, history: Path, urls: Iterable[str], events: Any, *, hide: Iterable[str]
-    ) -> None:
-        """Start the pump; HarnessError when it does not come up. `hide` names variables that hold
-        secrets, `events` are Locust's."""
+        self, history: Path, urls: Iterable[str], events: Any, *, hide: Iterable[str],
+        last_byte: bool = False,
+    ) -> None:  # fmt: skip
+        """Start the pump; HarnessError when it does not come up.
+
+        `hide` names variables that hold secrets, `events` are Locust's. With `last_byte` copies
+        are sent but for their last bytes, which are what is released together.
+        """
         history.parent.mkdir(parents=True, exist_ok=True)
         places = {place(URL(url)) for url in urls}
         self._targets = {target: at for at, target in enumerate(places)}
@@ -55,6 +59,7 @@ class PumpTransport:
         )  # fmt: skip
         self._file = os.open(history, os.O_RDONLY)
         self._events = events
+        self._last_byte = last_byte
         self._numbers = itertools.count()
         self._waiting: dict[int, tuple[AsyncResult, Post]] = {}
         self._addresses: dict[str, tuple[int, str]] = {}  # of URLs: target, beginning of a head
@@ -87,8 +92,9 @@ class PumpTransport:
             answers.append(answer)
             target, begin = self._address(post.url)
             shots.append(Shot(number, post.intent.attempt_id, target, head(begin, post), at))
+        last_byte = self._last_byte and len(posts) > 1
         intents = b"".join(msgspec.json.encode(post.intent) + b"\n" for post in posts)
-        self._pump.send(Burst(due_ns, tuple(shots), tuple(bodies), intents, latest_ns))
+        self._pump.send(Burst(due_ns, tuple(shots), tuple(bodies), intents, latest_ns, last_byte))
         return answers
 
     def sync(self) -> None:

@@ -10,8 +10,7 @@ import errno
 import os
 import socket
 import ssl
-from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from loadtests.pump.poll import READ, WRITE, Poll
 from loadtests.pump.response import BadResponseError, Response, whole
@@ -25,14 +24,12 @@ IN_PROGRESS = (0, errno.EINPROGRESS, errno.EAGAIN)
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class State(IntEnum):
-    """What a connection does."""
-
-    CONNECTING = 0
-    SHAKING_HANDS = 1
-    READY = 2  # nothing is under way
-    BUSY = 3
-    CLOSED = 4
+# What a connection does. Numbers, not an enum: they are looked at ten times for each request.
+CONNECTING: Final = 0
+SHAKING_HANDS: Final = 1
+READY: Final = 2  # nothing is under way
+BUSY: Final = 3
+CLOSED: Final = 4
 
 
 class Attempt:
@@ -67,7 +64,7 @@ class Connection:
         """Begin to connect. OSError when even that fails, on every address."""
         self.target = target
         self.attempt: Attempt | None = None
-        self.state = State.CONNECTING
+        self.state = CONNECTING
         self.events = 0  # what `Poll` looks for
         self._poll = poll
         self._more = list(target.addresses)
@@ -91,26 +88,29 @@ class Connection:
                 return
             plain.close()
             problem = error_of(number)
-        self.state = State.CLOSED
-        raise problem
+        self.state = CLOSED
+        try:
+            raise problem
+        finally:
+            del problem  # it refers to this frame: together they would be garbage to look for
 
     def advance(self) -> bool:
         """Go on connecting; True when it is ready. OSError when nobody takes it."""
-        if self.state is State.CONNECTING:
+        if self.state == CONNECTING:
             number = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
                 self._poll.remove(self)
                 self._connect(error_of(number))  # the next address, if there is one
                 return False
             self.target.prefer((self.socket.family, self._address))
-            self.state = State.READY
+            self.state = READY
             if self.target.tls is not None:
                 self.socket = self.target.tls.wrap_socket(
                     self.socket, do_handshake_on_connect=False, suppress_ragged_eofs=False,
                     server_hostname=self.target.host,
                 )  # fmt: skip
-                self._secure, self.state = True, State.SHAKING_HANDS
-        if self.state is State.SHAKING_HANDS:
+                self._secure, self.state = True, SHAKING_HANDS
+        if self.state == SHAKING_HANDS:
             assert isinstance(self.socket, ssl.SSLSocket)
             try:
                 self.socket.do_handshake()
@@ -120,13 +120,13 @@ class Connection:
             except ssl.SSLWantWriteError:
                 self._poll.change(self, WRITE)
                 return False
-            self.state = State.READY
+            self.state = READY
         self._poll.change(self, READ)
         return True
 
     def send(self, attempt: Attempt) -> None:
         """Give it the attempt's request, or as much as it takes now. OSError when it is broken."""
-        self.state = State.BUSY
+        self.state = BUSY
         request = attempt.request
         attempt.left = attempt.left or self._secure
         try:
@@ -196,8 +196,8 @@ class Connection:
 
     def close(self) -> None:
         """The end of it."""
-        if self.state is not State.CLOSED:
-            self.state = State.CLOSED
+        if self.state != CLOSED:
+            self.state = CLOSED
             self._poll.remove(self)
 
 

@@ -34,6 +34,7 @@ LATE_NS = 10_000_000
 SLEEP_MAX_NS = 50_000_000
 QUIET_NS = 20_000_000  # nothing is due for so long: time to look for garbage
 COLLECT_NS = 1_000_000_000
+COLLECT_LATEST_NS = 30_000_000_000  # quiet or not: it takes a millisecond
 WAITING_MAX = 2_048
 WAITING_MAX_BYTES = 16 << 20
 RESULTS_MAX = 256  # of one frame
@@ -135,12 +136,12 @@ class Engine:
                 self._keep_time()
                 return 0
             until = min(until, at - SPIN_NS if group.armed else at)
-        deadline_ns = self._flights.next_deadline_ns
-        if deadline_ns is not None:
-            until = min(until, deadline_ns)
+        until = self._flights.next_deadline_ns(until)
         if self._tell_ns:
             until = min(until, self._tell_ns)
-        if until - now > QUIET_NS and now - self._collected_ns > COLLECT_NS:
+        since_ns = now - self._collected_ns
+        idle = not self._flights.open and until - now > QUIET_NS
+        if (idle and since_ns > COLLECT_NS) or since_ns > COLLECT_LATEST_NS:
             self._collected_ns = now
             gc.collect()  # by itself it would choose the busiest moment
         return max(0.0, (until - now) / 1e9)

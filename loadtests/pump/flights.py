@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from loadtests.pump import targets
 from loadtests.pump.book import Book
-from loadtests.pump.connection import Attempt, Connection, State
+from loadtests.pump.connection import BUSY, READY, Attempt, Connection
 from loadtests.pump.frames import Hello, Result
 from loadtests.pump.poll import Poll
 from loadtests.pump.response import BadResponseError
@@ -57,7 +57,7 @@ class Flights:
             attempt.begun_ns = now = clock()
             attempt.deadline_ns = now + self._total_ns
             self._answering.append(attempt)
-            if connection is not None and connection.state is State.READY:
+            if connection is not None and connection.state == READY:
                 try:
                     connection.send(attempt)
                 except OSError as error:
@@ -71,7 +71,7 @@ class Flights:
             connection = attempt.connection
             if connection is None or attempt.done:
                 continue
-            if connection.state is not State.BUSY:  # still connecting: all of it at once
+            if connection.state != BUSY:  # still connecting: all of it at once
                 attempt.request, attempt.held = attempt.request + attempt.held, b""
                 continue
             try:
@@ -83,33 +83,31 @@ class Flights:
         """Something can be read from it or written to it, or it broke."""
         attempt = connection.attempt
         try:
-            match connection.state:
-                case State.CONNECTING | State.SHAKING_HANDS:
-                    if connection.advance() and attempt is not None and attempt.begun_ns:
-                        connection.send(attempt)
-                case State.BUSY:
-                    assert attempt is not None
-                    # It may have answered, and closed, before it was told all.
-                    if connection.read():
-                        self._answered(attempt)
-                    elif attempt.request:
-                        connection.write_on()
-                case State.READY:
-                    if not connection.quiet():
-                        self._broke(connection)
+            if connection.state == BUSY:
+                assert attempt is not None
+                # It may have answered, and closed, before it was told all.
+                if connection.read():
+                    self._answered(attempt)
+                elif attempt.request:
+                    connection.write_on()
+            elif connection.state == READY:
+                if not connection.quiet():
+                    self._broke(connection)
+            elif connection.advance() and attempt is not None and attempt.begun_ns:
+                connection.send(attempt)
         except (OSError, BadResponseError) as error:
             if attempt is None or not attempt.begun_ns:
                 self._broke(connection)
             else:
                 self._fail(attempt, error)
 
-    @property
-    def next_deadline_ns(self) -> int | None:
-        """When the next one may have to be given up."""
-        ends = [
-            waiting[0].deadline_ns for waiting in (self._connecting, self._answering) if waiting
-        ]
-        return min(ends, default=None)
+    def next_deadline_ns(self, latest_ns: int) -> int:
+        """When the next one may have to be given up, if that is before `latest_ns`."""
+        if self._answering:
+            latest_ns = min(latest_ns, self._answering[0].deadline_ns)
+        if self._connecting:
+            latest_ns = min(latest_ns, self._connecting[0].begun_ns + self._connect_ns)
+        return latest_ns
 
     def give_up_late(self, now_ns: int) -> None:
         """End those whose time is over."""
@@ -149,7 +147,7 @@ class Flights:
         connection = attempt.connection
         if connection is None:
             self._fail(attempt, problem or OSError("no connection"))
-        elif connection.state is State.READY:
+        elif connection.state == READY:
             try:
                 connection.send(attempt)
             except OSError as error:
@@ -165,7 +163,7 @@ class Flights:
             self._idle -= 1
             connection.close()
             return
-        refused = connection.state is not State.READY
+        refused = connection.state != READY
         self._part(attempt, reusable=False)
         if not refused:  # else its time will tell
             self._connect(attempt)
@@ -195,9 +193,9 @@ class Flights:
         if connection is None:
             return
         connection.attempt = None
-        usable = connection.state in (State.BUSY, State.READY)
+        usable = connection.state in (BUSY, READY)
         if reusable and usable and self._idle < self.most:
-            connection.state = State.READY
+            connection.state = READY
             self._idle += 1
             connection.target.idle.append(connection)
         else:

@@ -1,5 +1,6 @@
 """The pump as a process: its limits, its end, and what it must not know."""
 
+import gc
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadtests.pump.connection import Connection, State
+from loadtests.pump.connection import CLOSED, CONNECTING, READY, Connection
 from loadtests.pump.link import ROOT
 from loadtests.pump.poll import Poll
 from loadtests.pump.targets import Target
@@ -33,12 +34,12 @@ def test_beyond_what_may_be_in_flight_bursts_wait_or_are_shed_without_a_trace(
     tmp_path: Path,
 ) -> None:
     with (
-        held(0.3).serving() as server,
+        held(1.5).serving() as server,
         pumping(tmp_path / "h", [("127.0.0.1", server.port)], in_flight_max=4) as driver,
     ):
         driver.send(4)
         waits = driver.send(2)
-        late = driver.send(2, latest_ns=time.monotonic_ns() + 100_000_000)
+        late = driver.send(2, latest_ns=time.monotonic_ns() + 300_000_000)
         driver.wait(8)
         assert server.connections <= 4
         assert {number for number, one in driver.results.items() if one.shed} == set(late)
@@ -231,6 +232,32 @@ def test_names_and_both_families_lead_there(tmp_path: Path) -> None:
             assert driver.one().status == driver.one().status == 200
 
 
+def test_what_fails_leaves_no_garbage_to_look_for() -> None:
+    """The pump looks for it only when nothing is due, which may be never."""
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        target = Target("a.name", 80, None, [(socket.AF_INET, unheard.getsockname())])
+        poll = Poll()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                connection = Connection(target, poll)
+                with pytest.raises(ConnectionRefusedError):
+                    while poll.wait(1.0):
+                        connection.advance()
+                del connection
+                poll.wait(0)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            found = [one for one in gc.garbage if isinstance(one, Connection)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert not found
+
+
 def test_an_address_that_refuses_gives_way_to_the_next_one_which_is_kept() -> None:
     with socket.socket() as unheard, socket.create_server(("127.0.0.1", 0)) as server:
         unheard.bind(("127.0.0.1", 0))
@@ -239,10 +266,10 @@ def test_an_address_that_refuses_gives_way_to_the_next_one_which_is_kept() -> No
         poll = Poll()
         connection = Connection(target, poll)
         deadline = time.monotonic() + 5
-        while connection.state is State.CONNECTING and time.monotonic() < deadline:
+        while connection.state == CONNECTING and time.monotonic() < deadline:
             for _ in poll.wait(0.1):
                 connection.advance()
-        assert connection.state is State.READY
+        assert connection.state == READY
         assert connection.socket.getpeername() == takes
         assert [address for _, address in target.addresses] == [takes, refuses]
         connection.close()
@@ -253,5 +280,5 @@ def test_an_address_that_refuses_gives_way_to_the_next_one_which_is_kept() -> No
                 for fd, _ in poll.wait(0.1):
                     assert poll.by_fd[fd] is refused
                     refused.advance()
-        assert refused.state is State.CLOSED
+        assert refused.state == CLOSED
         poll.wait(0)

@@ -154,7 +154,7 @@ def test_who_does_not_take_a_connection_within_its_time_was_sent_nothing(tmp_pat
         with pumping(tmp_path / "h", [full.getsockname()], connect_seconds=0.4) as driver:
             began = time.monotonic()
             result = driver.one()
-            assert 0.3 < time.monotonic() - began < 3
+            assert 0.3 < time.monotonic() - began < 4.5
             assert (result.sent_ns, result.status) == (None, None)
             assert "no connection within 0.4 s" in (result.error or "")
 
@@ -178,7 +178,7 @@ def test_the_time_is_for_the_whole_answer(trickle: bool, tmp_path: Path) -> None
         assert result.sent_ns is not None
         assert result.status is None
         assert "0.6 s" in (result.error or "")
-        assert 0.5 < (result.done_ns - result.sent_ns) / 1e9 < 2
+        assert 0.5 < (result.done_ns - result.sent_ns) / 1e9 < 4.5
 
 
 def test_a_long_body_is_sent_as_it_is_taken_and_an_early_answer_is_heard(tmp_path: Path) -> None:
