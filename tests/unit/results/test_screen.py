@@ -151,6 +151,9 @@ def unjudged() -> list[Bundle]:
     refused = World(attempts=1)
     refused.settled_order(VICTIM, at_ms=2_000)
     refused.deliver(VICTIM, at_ms=2_050, copy=2, outcome=Outcome.INFO, status=500)
+    refused.deliver(NEIGHBOUR, at_ms=3_000)
+    refused.hold_state(NEIGHBOUR)
+    refused.ship(NEIGHBOUR, at_ms=3_020, shop="", lines=ONE_LINE)  # to a provider without shops
     refused.end()
     return [
         blind(refused.bundle()),
