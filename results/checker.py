@@ -59,6 +59,18 @@ def is_large(folder: RunFolder) -> bool:
     return sum(path.stat().st_size for path in histories) >= LARGE_BYTES
 
 
+def load_accused(folder: RunFolder, verdict: Verdict) -> Bundle | None:
+    """Of a large run that was judged from columns: the orders that the verdict lists, as records.
+
+    None where `RunFolder.load` is the way.
+    """
+    if not is_large(folder):
+        return None
+    from results.screen.judge import load_orders
+
+    return load_orders(folder, {one.order_id for one in verdict.anomalies})
+
+
 def _judge_large(folder: RunFolder, slos: Sequence[str]) -> Verdict | None:
     from results.screen.judge import judge_columns
 

@@ -138,6 +138,7 @@ class _Conversion:
                 "shop": [self.names[one.shop] for one in calls],
                 "at_ns": [one.at_ns for one in calls],
                 "lines": [self.lines[one.lines] for one in calls],
+                "key": [one.key for one in calls],
                 "effect_id": [one.effect_id for one in calls],
             })  # fmt: skip
 
@@ -198,6 +199,7 @@ class _Conversion:
             "shop": [names[one.shop] for one in intents],
             "topic": [names[one.topic] for one in intents],
             "authentic": [one.authentic for one in intents],
+            "target": [names[one.target] for one in intents],
             "webhook_id": [one.webhook_id for one in intents],
             "group_id": [one.group_id for one in intents],
             "attempt_id": [

@@ -7,7 +7,8 @@ in which they were written: the states of an order by snapshot, the calls of the
 Texts that repeat (shops, topics, lines, counts) are codes into tables of `meta.json`, which also
 has what is small: the senders' ends, the lines that could not be read, what the columns were made
 from. The snapshots' own times and stock are in `snapshots.jsonl`. Ids of webhooks and groups stay
-texts. What nobody judges by (event ids, targets, the provider's keys and replies) is left out.
+texts. What neither a judge nor a card of an accused
+order needs (event ids, the provider's replies) is left out.
 
 `meta.json` is written last: columns without it are no columns.
 """
@@ -34,6 +35,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "deliveries": {
         "number": pl.Int64,  # its place among the intents of all files
         "order_id": pl.Int64, "shop": pl.UInt16, "topic": pl.UInt16, "authentic": pl.Boolean,
+        "target": pl.UInt16,
         "webhook_id": pl.String, "group_id": pl.String,
         "attempt_id": pl.String,  # null: `<webhook id>.<copy>.<attempt>`
         "copy": pl.Int32, "attempt": pl.Int32, "lines": pl.UInt32, "intended_ns": pl.Int64,
@@ -44,7 +46,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "calls": {
         "number": pl.Int64,
         "order_id": pl.Int64, "shop": pl.UInt16, "at_ns": pl.Int64, "lines": pl.UInt32,
-        "effect_id": pl.String,
+        "key": pl.String, "effect_id": pl.String,
     },
     "states": {
         "number": pl.Int64,

@@ -12,7 +12,7 @@ the run is judged from its records.
 
 import tempfile
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from results.anomalies import JUDGES
 from results.bundle import Bundle, Whole
 from results.checker import find_anomalies, list_some, weigh
 from results.columns.convert import convert
-from results.columns.layout import NO_LINES, Columns, Meta
+from results.columns.layout import NO_LINES, Columns, Meta, shard_of
 from results.errors import HarnessError
 from results.figures import VALUES, Figures, Tally, figures, tallied
 from results.records import Snapshot
@@ -173,7 +173,7 @@ class _Work:
 
     def _count_odd(self, rows: Tables) -> None:
         """Take the figures of odd orders from their records."""
-        bundle = self._bundle(rows)
+        bundle = bundle_of(self.facts, rows)
         tally = tallied(bundle.history, bundle.effects)
         for name in VALUES:
             self.runs[name].add(pl.Series(list(getattr(tally, name)), dtype=pl.Int64))
@@ -211,7 +211,7 @@ class _Work:
         not_judged: tuple[NotJudged, ...] = ()
         for batch in self._batches(together, related):
             judged = Tables.together([batch, examples])
-            bundle = self._bundle(judged, whole, traced=frame is None)
+            bundle = bundle_of(self.facts, judged, whole, traced=frame is None)
             anomalies, missing = find_anomalies(bundle)
             own = set(batch.orders.to_list())
             if frame is None:
@@ -235,23 +235,6 @@ class _Work:
                 waiting.append(rows.of(orders))
                 count += len(orders)
         yield Tables.together(waiting)
-
-    def _bundle(self, rows: Tables, whole: Whole | None = None, *, traced: bool = False) -> Bundle:
-        """Some orders as records, with the whole run's small files."""
-        meta, frame = self.facts.meta, self.facts.frame
-        states = rows.order_states(meta)
-        return replace(
-            frame,
-            intents=tuple(rows.intents(meta)),
-            completions=tuple(rows.completions()),
-            calls=tuple(rows.provider_calls(meta)),
-            statements=frame.statements if traced else (),
-            snapshots=tuple(
-                msgspec.structs.replace(one, orders=tuple(states.get(look, ())))
-                for look, one in enumerate(frame.snapshots)
-            ),
-            whole=whole,
-        )
 
     def _figures(self) -> Figures:
         late, shipped, latency = (self.runs[name].percentile_ms for name in VALUES)
@@ -277,6 +260,39 @@ class _Work:
                 whole.strangers += odd[look].strangers
             found.append(whole)
         return found
+
+
+def bundle_of(
+    facts: Facts, rows: Tables, whole: Whole | None = None, *, traced: bool = False
+) -> Bundle:
+    """Some orders as records, with the whole run's small files."""
+    meta, frame = facts.meta, facts.frame
+    states = rows.order_states(meta)
+    return replace(
+        frame,
+        intents=tuple(rows.intents(meta)),
+        completions=tuple(rows.completions()),
+        calls=tuple(rows.provider_calls(meta)),
+        statements=frame.statements if traced else (),
+        snapshots=tuple(
+            msgspec.structs.replace(one, orders=tuple(states.get(look, ())))
+            for look, one in enumerate(frame.snapshots)
+        ),
+        whole=whole,
+    )
+
+
+def load_orders(folder: RunFolder, orders: Collection[int]) -> Bundle | None:
+    """Some orders of a run that has columns, as records; None where it has none."""
+    columns = Columns(folder)
+    meta = columns.read_meta()
+    if meta is None or meta.cannot:
+        return None
+    facts = Facts(columns, meta, frame_of(folder, meta))
+    wanted = pl.DataFrame({"order_id": sorted(orders)}, schema={"order_id": pl.Int64})
+    shards = wanted.select(shard_of(pl.col("order_id"), meta.shards).unique()).to_series()
+    parts = [Tables.read(columns, shard).of(wanted["order_id"]) for shard in shards]
+    return bundle_of(facts, Tables.together(parts), traced=True)
 
 
 def _slices(orders: pl.Series) -> Iterable[pl.Series]:

@@ -1,7 +1,7 @@
 """The rows of some orders in all three tables, and the records that they stand for.
 
 The records are those that `RunFolder.load` reads from the JSON lines, in the same order, but for
-what nobody judges by: event ids, targets, the keys of calls and fulfillments are empty here.
+what nobody judges by: event ids, the ids of calls and of fulfillments are empty here.
 """
 
 from collections.abc import Iterable
@@ -82,7 +82,8 @@ class Tables:
                 attempt_id=_attempt_id(row), group_id=row["group_id"],
                 shop=meta.names[row["shop"]], order_id=row["order_id"],
                 topic=meta.names[row["topic"]], webhook_id=row["webhook_id"], event_id="",
-                copy=row["copy"], attempt=row["attempt"], authentic=row["authentic"], target="",
+                copy=row["copy"], attempt=row["attempt"], authentic=row["authentic"],
+                target=meta.names[row["target"]],
                 lines=meta.lines[row["lines"]], intended_ns=row["intended_ns"],
                 waited_ns=row["waited_ns"],
             )
@@ -105,7 +106,7 @@ class Tables:
         return [
             ProviderCall(
                 call_id="", at_ns=row["at_ns"], shop=meta.names[row["shop"]],
-                order_id=row["order_id"], key=None, lines=meta.lines[row["lines"]],
+                order_id=row["order_id"], key=row["key"], lines=meta.lines[row["lines"]],
                 effect_id=row["effect_id"],
             )
             for row in self.calls.iter_rows(named=True)

@@ -13,9 +13,9 @@ from rich.text import Text
 from cluster.heal import heal
 from results.card import Card
 from results.charts import ALL_CHARTS, draw_charts
-from results.checker import judge
+from results.checker import judge, load_accused
 from results.junit import write_junit
-from results.latency import series
+from results.latency import Second, series
 from results.measures import take_measures, write_measures
 from results.report import write_report
 from results.run_folder import RunFolder
@@ -31,6 +31,7 @@ from scenarios.engine.runner import run
 from scenarios.engine.slots import slot_folders
 
 CARDS_MAX = 5
+OF_LARGE_RUNS = {"kills", "resources", "counterexample"}  # charts that need not all deliveries
 
 
 def say_json(value: object) -> None:
@@ -123,23 +124,29 @@ def present(folder: RunFolder, verdict: Verdict, console: Console, *, as_json: b
 def write_outputs(
     folder: RunFolder, verdict: Verdict, charts: Collection[str] = ALL_CHARTS
 ) -> list[Timeline]:
-    """Charts, report, JUnit and summary; returns the counterexamples, the smallest first."""
-    bundle = folder.load()
+    """Charts, report, JUnit and summary; returns the counterexamples, the smallest first.
+
+    Of a large run only what needs no record of the orders that nobody accuses.
+    """
+    accused = load_accused(folder, verdict)
+    bundle = accused or folder.load()
     timelines = counterexamples(bundle, verdict, limit=CARDS_MAX)
     directed = bundle.manifest.environment.get("directed_order")
     for anomaly in verdict.anomalies:
         if anomaly.order_id == directed and not anomaly.implied_by:
             timelines = [explain(bundle, anomaly), *timelines[1:]]
             break
-    draw_charts(bundle, verdict, timelines, folder.charts, charts)
+    shown = charts if accused is None else {*charts} & OF_LARGE_RUNS
+    draw_charts(bundle, verdict, timelines, folder.charts, shown)
     write_report(folder, verdict, timelines)
     write_junit(folder.junit, [(verdict, timelines)])
-    write_measures(folder.measures, take_measures(bundle))
-    deliveries = [one for one in bundle.history.deliveries if one.intent.topic == "orders/paid"]
-    start_ns = min((one.intent.intended_ns for one in deliveries), default=0)
-    folder.summary.write_text(
-        markdown_summary([(verdict, timelines)]) + latency_chart(series(deliveries, start_ns))
-    )
+    seconds: list[Second] = []
+    if accused is None:
+        write_measures(folder.measures, take_measures(bundle))
+        paid = [one for one in bundle.history.deliveries if one.intent.topic == "orders/paid"]
+        start_ns = min((one.intent.intended_ns for one in paid), default=0)
+        seconds = series(paid, start_ns)
+    folder.summary.write_text(markdown_summary([(verdict, timelines)]) + latency_chart(seconds))
     return timelines
 
 

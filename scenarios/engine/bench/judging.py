@@ -41,7 +41,7 @@ def write_lines(run: RunFolder) -> None:
         Tables(*(columns.shard(table, shard) for table in TABLES)) for shard in range(meta.shards)
     )
     replace = msgspec.structs.replace
-    sent = [replace(one, event_id=one.webhook_id, target="web-1") for one in tables.intents(meta)]
+    sent = [replace(one, event_id=one.webhook_id) for one in tables.intents(meta)]
     sent.sort(key=lambda one: one.intended_ns)
     states = tables.order_states(meta)
     shots = columns.snapshots.read_bytes().splitlines()

@@ -47,8 +47,8 @@ LOOK_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
 SKUS, INITIAL = 100, 1_000_000_000
 SHOP = "onceproof-demo.myshopify.com"
-NAMES = (SHOP, PAID, CANCELLED, "paid", "cancelled", "pending")
-SHOP_CODE, PAID_CODE, CANCELLED_CODE, IS_PAID, IS_CANCELLED, IS_PENDING = range(len(NAMES))
+NAMES = (SHOP, PAID, CANCELLED, "paid", "cancelled", "pending", "web-1")
+SHOP_CODE, PAID_CODE, CANCELLED_CODE, IS_PAID, IS_CANCELLED, IS_PENDING, WEB = range(len(NAMES))
 QUERIES = ("orders", "fulfillments", "movements", "webhook_log", "stock", "count credits")
 ONCE, TWICE = 1, 2  # codes of counts
 PLANTED: dict[str, tuple[str, ...]] = {
@@ -240,7 +240,8 @@ class _Shard:
         sent = self.sent[which] + late_ns
         return webhooks.with_columns(
             order_id=pl.Series(FIRST + own), shop=pl.lit(SHOP_CODE), topic=pl.lit(PAID_CODE),
-            authentic=pl.lit(value=True), copy=pl.lit(copy), attempt=pl.lit(attempt),
+            authentic=pl.lit(value=True), target=pl.lit(WEB),
+            copy=pl.lit(copy), attempt=pl.lit(attempt),
             lines=pl.Series(self.lines[which]), intended_ns=pl.Series(intended),
             waited_ns=pl.lit(0), sent_ns=pl.Series(sent), done_ns=pl.Series(sent + took_ns),
             outcome=pl.Series(np.broadcast_to(outcome, own.shape).astype(np.uint8)),
@@ -285,7 +286,11 @@ class _Shard:
         codes[swapped] = 1 + codes[swapped] % SKUS
         effects = pl.format("shipment-{}", uuids(len(self.own), self.draw).str.slice(0, 8))
         made = pl.DataFrame({"order_id": FIRST + self.own, "at_ns": at, "lines": codes})
-        made = made.with_columns(shop=pl.lit(SHOP_CODE), effect_id=effects)
+        made = made.with_columns(
+            shop=pl.lit(SHOP_CODE),
+            effect_id=effects,
+            key=pl.format(f"{SHOP}:{{}}:fulfil", "order_id"),
+        )
         none = self.has("A2") | self.has("A6") | self.has("A9")
         second = made.filter(pl.Series(self.has("A1"))).with_columns(
             pl.col("at_ns") + MILLISECOND_NS, effect_id=pl.col("effect_id") + "-2"

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from results.checker import check
+from results.checker import check, judge
 from results.columns import layout
 from results.columns.layout import TABLES, Columns
 from results.run_folder import RunFolder
@@ -17,6 +17,7 @@ from scenarios.engine.bench import long_history
 from scenarios.engine.bench.checker import wrong
 from scenarios.engine.bench.judging import write_lines
 from scenarios.engine.bench.long_history import FIRST, PLANTED, expected, write_history
+from scenarios.engine.show import write_outputs
 
 DELIVERIES, EVERY = 3_000, 150
 
@@ -74,3 +75,14 @@ def test_rows_come_back_as_they_were_written(run: RunFolder, tmp_path: Path) -> 
     rows.write(tmp_path, "kept")
     assert Tables.kept(tmp_path, "kept").deliveries.equals(rows.deliveries)
     assert layout.TABLES.keys() == {"deliveries", "calls", "states"}
+
+
+def test_its_report_has_cards_of_accused_orders_and_no_chart_of_all(run: RunFolder) -> None:
+    verdict = judge(run)
+    run.charts.mkdir()
+    cards = write_outputs(run, verdict)
+    assert cards
+    assert any(step.text for step in cards[0].steps)
+    assert {path.stem for path in run.charts.glob("*.png")} == {"counterexample"}
+    assert run.report.exists()
+    assert not run.measures.exists()

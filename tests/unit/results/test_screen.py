@@ -122,8 +122,17 @@ def far_too_early(world: World) -> None:
     world.settled_order(NEIGHBOUR, at_ms=45)
 
 
-SPECIAL = (other_shops, unsent, three_copies, same_copy_twice, of_older_days, ids_of_its_own,
-           forged_in_an_outage, far_too_early)  # fmt: skip
+def moved_after_its_end(world: World) -> None:
+    """Cancelled, and then taken from the stock twice."""
+    world.settled_order(VICTIM, at_ms=2_000)
+    world.deliver(VICTIM, at_ms=2_050, topic="orders/cancelled")
+    world.look(at_ms=2_100)
+    world.hold_state(VICTIM, status="cancelled", movements=ONE_LINE * 2)
+    world.look(at_ms=2_200)
+
+
+SPECIAL = (moved_after_its_end, other_shops, unsent, three_copies, same_copy_twice,
+           of_older_days, ids_of_its_own, forged_in_an_outage, far_too_early)  # fmt: skip
 
 
 def special(change: Callable[[World], None]) -> Bundle:
@@ -135,11 +144,19 @@ def special(change: Callable[[World], None]) -> Bundle:
 
 
 def unjudged() -> list[Bundle]:
-    """Clean runs that lack what a judge needs: for want of that, nobody is suspected."""
+    """One refusal by a sender that never repeats; clean runs that lack what a judge needs."""
     manifest, bundle = msgspec.structs.replace, blind(clean(3))
     looks = tuple(manifest(one, orders=(), stock=()) for one in bundle.snapshots)
     counted = manifest(bundle.manifest, ledger_queries=COUNTED)
+    refused = World(attempts=1)
+    refused.settled_order(VICTIM, at_ms=2_000)
+    refused.deliver(VICTIM, at_ms=2_050, copy=2, outcome=Outcome.INFO, status=500)
+    refused.deliver(NEIGHBOUR, at_ms=3_000)
+    refused.hold_state(NEIGHBOUR)
+    refused.ship(NEIGHBOUR, at_ms=3_020, shop="", lines=ONE_LINE)  # to a provider without shops
+    refused.end()
     return [
+        blind(refused.bundle()),
         replace(bundle, manifest=manifest(bundle.manifest, has_witness=False), calls=()),
         replace(bundle, calls=(), generator_ends=()),
         replace(bundle, snapshots=looks, generator_ends=()),
@@ -188,7 +205,7 @@ def test_what_columns_may_get_wrong_is_judged_alike(
     same(write(special(change), tmp_path))
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_what_is_not_judged_makes_no_suspects(number: int, tmp_path: Path) -> None:
     run = write(unjudged()[number], tmp_path)
     if not run.read_manifest().has_witness:
