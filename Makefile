@@ -24,8 +24,9 @@ lint: .venv/installed  ## the part of the tests that reads the code instead of r
 SEEDS = .venv/bin/onceproof matrix --seeds 20 --providers honours \
 	--strategies article,for_update,insert_first --scenarios distinct_ids,row_absent
 
-nightly: .venv/installed  ## mutates the judges (each must be noticed); all schedules; many seeds
+nightly: .venv/installed  ## mutates judges and screen (each must be noticed); all schedules; many seeds
 	.venv/bin/python -m tests.mutate_checker
+	.venv/bin/python -m tests.mutate_screen
 	ONCEPROOF_EVERY_SCHEDULE=1 .venv/bin/pytest tests/e2e/test_explore.py -n 2
 	ONCEPROOF_SEEDS=100 .venv/bin/pytest tests/service/test_strategies_interleaved.py -k random
 	$(SEEDS) || $(SEEDS)

@@ -82,8 +82,7 @@ async def _web(settings: Settings) -> int:
             app.draining = True
             log.info("draining")
             await asyncio.sleep(DRAIN_NOTICE_SECONDS)
-            await lane.drain(DRAIN_SECONDS)
-            await runner.cleanup()
+            await asyncio.gather(lane.drain(DRAIN_SECONDS), runner.cleanup())
             await pool.close(POOL_CLOSE_SECONDS)
         log.info("stopped")
         return status

@@ -102,9 +102,9 @@ class App:
 
 async def _read(request: web.Request) -> bytes:
     """The whole body, or RefusedError."""
-    if (request.content_length or 0) > BODY_LIMIT_BYTES:
-        raise RefusedError(413, "the body is over 1 MiB")
     try:
+        if (request.content_length or 0) > BODY_LIMIT_BYTES:
+            raise RefusedError(413, "the body is over 1 MiB")
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
             return await request.read()
     except TimeoutError:

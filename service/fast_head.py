@@ -1,9 +1,9 @@
 """Which requests the fast lane may answer itself: the plain ones, told by their head.
 
 A head is plain if two servers cannot read it differently: the one hot route, letter by letter, in
-HTTP/1.1; a length in digits for a body that is there and allowed; a host; no header twice, and
-none that changes how the message is framed or how the connection goes on. Everything else is not
-refused here but left to aiohttp, so that there is one place that judges the odd ones.
+HTTP/1.1; a length in digits, and allowed; a host; no header twice, and none that changes how the
+message is framed or how the connection goes on. Everything else is not refused here but left to
+aiohttp, so that there is one place that judges the odd ones.
 
 llhttp (by httptools) reads names and values, the parser that aiohttp's own is built on, with none
 of its leniencies.
@@ -19,6 +19,7 @@ START: Final = b"POST /webhooks/orders/paid HTTP/1.1\r\n"
 END: Final = b"\r\n\r\n"
 HEAD_LIMIT_BYTES: Final = 8190  # of all lines; aiohttp's limit is as much for each of them
 HEADERS_MAX: Final = 100
+LENGTH_DIGITS_MAX: Final = len(str(BODY_LIMIT_BYTES))
 
 _NOT_PLAIN = frozenset(
     (b"transfer-encoding", b"expect", b"upgrade", b"sec-websocket-key1", b"trailer", b"te")
@@ -74,7 +75,8 @@ def read_head(head: bytes) -> Head | None:
         or b"host" not in found
         or found.get(b"connection", b"keep-alive").lower() != b"keep-alive"
         or not length.isdigit()
-        or not 0 < int(length) <= BODY_LIMIT_BYTES
+        or len(length) > LENGTH_DIGITS_MAX
+        or int(length) > BODY_LIMIT_BYTES
     ):
         return None
     headers = {

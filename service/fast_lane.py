@@ -135,6 +135,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not read its answers."""
         self._choked = True
+        self._since = self._loop.time()
         self._read_or_not()
 
     def resume_writing(self) -> None:
@@ -167,7 +168,10 @@ class Connection(asyncio.Protocol):
             self._begin(self._head, body)
         self._read_or_not()
         if self._odd and not self._turns and not self._transport.is_closing():
-            self._hand_over()
+            if self._lane.draining:  # so is aiohttp
+                self._transport.close()
+            else:
+                self._hand_over()
 
     @property
     def _may_take(self) -> bool:
@@ -242,7 +246,7 @@ class Connection(asyncio.Protocol):
         other.data_received(bytes(self._rest))
 
     def _read_or_not(self) -> None:
-        wanted = self._may_take or (self._lane.draining and self._head is not None)
+        wanted = self._may_take
         if wanted != self._reading and not self._transport.is_closing():
             self._reading = wanted
             if wanted:
@@ -260,7 +264,9 @@ class Connection(asyncio.Protocol):
 
     def _waits_for(self) -> float | None:
         """How long the client may still be silent; None if it is this side's turn."""
-        if self._choked or self._odd or self._last:
+        if self._choked:
+            return IDLE_SECONDS
+        if self._odd or self._last:
             return None
         if self._head is not None:
             return BODY_SECONDS
@@ -274,7 +280,9 @@ class Connection(asyncio.Protocol):
             self._watch()
             return
         self._last = True
-        if self._head is not None:
+        if self._choked:
+            self._transport.abort()
+        elif self._head is not None:
             self._begin(self._head, _late)
         elif self._rest:
             self._rest.clear()

@@ -60,10 +60,11 @@ class Pool:
 
         What connecting raises is passed on: OSError, or asyncpg's errors.
         """
+        until = asyncio.get_running_loop().time() + timeout
         if not self._slots.locked():
             await self._slots.acquire()  # does not wait
         else:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout_at(until):
                 await self._slots.acquire()
         try:
             while self._free:
@@ -71,7 +72,7 @@ class Pool:
                 if not connection.is_closed():
                     return connection
                 self._open.discard(connection)
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout_at(until):
                 connection = await self._connect()
         except BaseException:
             self._slots.release()

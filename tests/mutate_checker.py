@@ -25,7 +25,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 WITHOUT_PREDICATE = {"__init__.py", "catalogue.py"}
 BESIDE = ("results/causes.py", "results/health.py", "results/naming.py", "results/overlap.py",
-          "results/coverage.py", "results/doubts.py")  # fmt: skip
+          "results/coverage.py", "results/doubts.py", "results/figures.py",
+          "results/stock.py")  # fmt: skip
 TESTS = "tests/unit/results"
 CPU_SECONDS = 120  # one that needs more hangs; a busy machine's time must not kill anybody
 TIMEOUT_SECONDS = 3_600
@@ -83,7 +84,11 @@ def changes(node: ast.AST) -> list[str]:
     match node:
         case ast.Compare():
             return [f"negated: {ast.unparse(node)}"]
-        case ast.Expr(value=ast.Yield() | ast.YieldFrom()):
+        case ast.Expr(
+            value=ast.Yield()
+            | ast.YieldFrom()
+            | ast.Call(func=ast.Attribute(value=ast.Name(id="conditions"), attr="append"))
+        ):
             return [f"dropped: {ast.unparse(node).splitlines()[0][:60]}"]
         case ast.If(orelse=[]):
             return [f"guard dropped: if {ast.unparse(node.test)}"]
@@ -91,16 +96,32 @@ def changes(node: ast.AST) -> list[str]:
             return [f"condition dropped: if {ast.unparse(one)}" for one in node.ifs]
         case ast.BoolOp():
             return [f"part dropped: {ast.unparse(one)}" for one in node.values]
+        case ast.BinOp(op=ast.BitAnd() | ast.BitOr()):
+            return [f"part dropped: {ast.unparse(one)}" for one in (node.left, node.right)]
+        case ast.List(elts=[_, *_]) | ast.Call(func=ast.Name(id="_any"), args=[_, *_]):
+            return [f"condition dropped: {ast.unparse(one)}" for one in conditions(node)]
         case ast.Call(func=ast.Attribute(attr="first"), args=[_, _, *_]):
             return [f"need dropped: {ast.unparse(one)}" for one in node.args]
     return []
 
 
+def conditions(node: ast.List | ast.Call) -> list[ast.expr]:
+    """The parts of a list, or of the arguments of `_any`, if they are conditions of columns."""
+    whole = node.elts if isinstance(node, ast.List) else node.args
+    return whole if any("pl.col" in ast.unparse(one) for one in whole) else []
+
+
 def mutate(node: ast.AST, number: int) -> list[ast.AST]:
     """What stands in the node's place; changes a comprehension where it is."""
     match node:
-        case ast.Compare():
-            return [ast.UnaryOp(op=ast.Not(), operand=node)]
+        case ast.Compare():  # of columns, or of values
+            columns = "pl." in ast.unparse(node)
+            return [ast.UnaryOp(op=ast.Invert() if columns else ast.Not(), operand=node)]
+        case ast.BinOp():
+            return [(node.right, node.left)[number]]
+        case ast.List() | ast.Call(func=ast.Name()):
+            del (node.elts if isinstance(node, ast.List) else node.args)[number]
+            return [node]
         case ast.If() if not isinstance(node.body[-1], LEAVES):
             return list(node.body)  # what it guarded is done always
         case ast.comprehension():

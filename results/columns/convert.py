@@ -75,9 +75,9 @@ def convert(folder: RunFolder) -> Meta:
             Unread(file=one.file, line=one.line, torn=one.torn, problem=one.problem)
             for one in work.notes
         ),
-        names=work.names.values,
-        lines=work.lines.values,
-        counts=work.counts.values,
+        names=tuple(work.names),
+        lines=tuple(work.lines),
+        counts=tuple(work.counts),
         cannot=cannot,
     )
     write_whole(columns.meta, msgspec.json.encode(meta))
@@ -135,9 +135,9 @@ class _Conversion:
             self._add("calls", {
                 "number": self._numbers("calls", len(calls)),
                 "order_id": [one.order_id for one in calls],
-                "shop": [self.names.of(one.shop) for one in calls],
+                "shop": [self.names[one.shop] for one in calls],
                 "at_ns": [one.at_ns for one in calls],
-                "lines": [self.lines.of(one.lines) for one in calls],
+                "lines": [self.lines[one.lines] for one in calls],
                 "effect_id": [one.effect_id for one in calls],
             })  # fmt: skip
 
@@ -179,7 +179,7 @@ class _Conversion:
         self.numbers[table] += count
         return list(range(first, first + count))
 
-    def _add(self, table: str, columns: dict[str, list[Any]]) -> None:
+    def _add(self, table: str, columns: dict[str, list[Any] | pl.Series]) -> None:
         frame = pl.DataFrame(columns, schema=TABLES[table], strict=True)
         self.waiting[table].append(frame)
         self.rows += frame.height
@@ -187,7 +187,7 @@ class _Conversion:
             self.flush()
 
     def _add_deliveries(self, pairs: list[Pair]) -> None:
-        name, lines = self.names.of, self.lines.of
+        names, lines = self.names, self.lines
         outcomes = {outcome: code for code, outcome in enumerate(OUTCOMES)}
         intents = [intent for _, intent, _ in pairs]
         done = [completion for _, _, completion in pairs]
@@ -195,8 +195,8 @@ class _Conversion:
         self._add("deliveries", {
             "number": [number for number, _, _ in pairs],
             "order_id": [one.order_id for one in intents],
-            "shop": [name(one.shop) for one in intents],
-            "topic": [name(one.topic) for one in intents],
+            "shop": [names[one.shop] for one in intents],
+            "topic": [names[one.topic] for one in intents],
             "authentic": [one.authentic for one in intents],
             "webhook_id": [one.webhook_id for one in intents],
             "group_id": [one.group_id for one in intents],
@@ -206,7 +206,7 @@ class _Conversion:
             ],
             "copy": [one.copy for one in intents],
             "attempt": [one.attempt for one in intents],
-            "lines": [lines(one.lines) for one in intents],
+            "lines": [lines[one.lines] for one in intents],
             "intended_ns": [one.intended_ns for one in intents],
             "waited_ns": [one.waited_ns for one in intents],
             "sent_ns": [one and one.sent_ns for one in done],
@@ -221,17 +221,32 @@ class _Conversion:
         self._add("states", {
             "number": self._numbers("states", len(states)),
             "order_id": [one.order_id for one in states],
-            "shop": [self.names.of(one.shop) for one in states],
+            "shop": [self.names[one.shop] for one in states],
             "look": [look for look, _ in found],
             "status": [
-                None if one.status is None else self.names.of(one.status) for one in states
+                None if one.status is None else self.names[one.status] for one in states
             ],
             "fulfillments": [len(one.fulfillments) for one in states],
-            "movements": [self.lines.of(one.movements) for one in states],
-            "webhook_ids": [list(one.webhook_ids) for one in states],
+            "movements": [self.lines[one.movements] for one in states],
+            "webhook_ids": _listed([one.webhook_ids for one in states]),
             "in_inbox": [one.in_inbox for one in states],
-            "counts": [self.counts.of(one.counts) for one in states],
+            "counts": [self.counts[one.counts] for one in states],
         })  # fmt: skip
+
+
+def _listed(found: list[tuple[str, ...]]) -> pl.Series:
+    """A column of lists; made from one flat column, for each list by itself takes its time."""
+    flat = pl.DataFrame(
+        {
+            "row": [row for row, texts in enumerate(found) for _ in texts],
+            "text": [text for texts in found for text in texts],
+        },
+        schema={"row": pl.Int64, "text": pl.String},
+    )
+    rows = pl.DataFrame({"row": range(len(found))}, schema={"row": pl.Int64})
+    listed = flat.group_by("row", maintain_order=True).agg("text")
+    whole = rows.join(listed, on="row", how="left", maintain_order="left")
+    return whole["text"].fill_null(pl.Series([[]], dtype=pl.List(pl.String)))
 
 
 def record_blocks(path: Path, kinds: Any, notes: list[Note]) -> Iterator[list[Any]]:

@@ -90,26 +90,22 @@ class Meta(Struct, frozen=True, kw_only=True):
         )
 
 
-class Codes:
-    """Numbers for values that repeat. OverflowError beyond the limit: then nothing repeats."""
+class Codes(dict[Any, int]):
+    """Numbers for values that repeat, given when first asked for.
+
+    OverflowError beyond the limit: then nothing repeats.
+    """
 
     def __init__(self, limit: int, *first: Any) -> None:
+        super().__init__({value: number for number, value in enumerate(first)})
         self.limit = limit
-        self.numbers: dict[Any, int] = {value: number for number, value in enumerate(first)}
 
-    def of(self, value: Any) -> int:
-        """The number of a value, a new one if need be."""
-        number = self.numbers.get(value)
-        if number is None:
-            number = self.numbers[value] = len(self.numbers)
-            if number >= self.limit:
-                raise OverflowError(f"more than {self.limit} different values of one kind")
+    def __missing__(self, value: Any) -> int:
+        number = len(self)
+        if number >= self.limit:
+            raise OverflowError(f"more than {self.limit} different values of one kind")
+        self[value] = number
         return number
-
-    @property
-    def values(self) -> tuple[Any, ...]:
-        """All of them, by number."""
-        return tuple(self.numbers)
 
 
 class Columns:

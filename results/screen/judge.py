@@ -25,6 +25,7 @@ from results.bundle import Bundle, Whole
 from results.checker import find_anomalies, list_some, weigh
 from results.columns.convert import convert
 from results.columns.layout import NO_LINES, Columns, Meta
+from results.errors import HarnessError
 from results.figures import VALUES, Figures, Tally, figures, tallied
 from results.records import Snapshot
 from results.run_folder import RunFolder, in_order
@@ -37,22 +38,32 @@ from results.verdict import ANOMALIES_MAX, Anomaly, NotJudged, Verdict
 
 BATCH_ORDERS = 20_000
 SHARDS_AT_ONCE = 2
+CHANGES_MAX = 2_000_000  # rows that are summed up into fewer
 
 
 def judge_columns(folder: RunFolder, slos: Sequence[str] = ()) -> Verdict | None:
-    """Judge a run from its columns, made now if need be; None: it must be judged from records."""
+    """Judge a run from its columns, made now if need be; None: it must be judged from records.
+
+    HarnessError where the disk refuses them.
+    """
     columns = Columns(folder)
-    meta = columns.read_meta() or convert(folder)
-    if meta.cannot:
-        return None
-    facts = Facts(columns, meta, frame_of(folder, meta, slos))
-    with tempfile.TemporaryDirectory(prefix=".screen-", dir=folder.path) as place:
-        work = _Work(facts, Path(place))
-        work.screen_all()
-        if work.ids.repeated():
+    try:
+        meta = columns.read_meta() or convert(folder)
+        if meta.cannot:
             return None
-        work.add_relatives()
-        return work.verdict()
+        facts = Facts(columns, meta, frame_of(folder, meta, slos))
+        with tempfile.TemporaryDirectory(prefix=".screen-", dir=folder.path) as place:
+            work = _Work(facts, Path(place))
+            work.screen_all()
+            if work.ids.repeated():
+                return None
+            work.add_relatives()
+            return work.verdict()
+    except OSError as error:
+        raise HarnessError(
+            f"The columns of {folder.path.name} could not be written or read: {error}. Make room "
+            "on the disk (a fifth of the history's size), remove `columns` there, and check again."
+        ) from error
 
 
 def frame_of(folder: RunFolder, meta: Meta, slos: Sequence[str] = ()) -> Bundle:
@@ -132,7 +143,7 @@ class _Work:
         ):
             self.runs[name].add(values)
         self.ids.add(found.ids)
-        self.changes.append(found.changes)
+        self._add_changes(found.changes)
         self.foreign.append(found.foreign)
         for name, order_id in found.examples.items():
             if name != FIRST or self._earlier(found.first_begun_ns):
@@ -146,6 +157,12 @@ class _Work:
             self.related.append(found.rows.of(related))
             for orders in _slices(found.odd):
                 self._count_odd(found.rows.of(orders))
+
+    def _add_changes(self, changes: pl.DataFrame) -> None:
+        """Keep them, summed up whenever they become many."""
+        self.changes.append(changes)
+        if sum(one.height for one in self.changes) > CHANGES_MAX:
+            self.changes = [_summed(self.changes)]
 
     def _earlier(self, begun_ns: int | None) -> bool:
         """Whether a delivery was begun before all those of the shards so far."""
@@ -242,15 +259,11 @@ class _Work:
 
     def _sums(self) -> list[Sums]:
         """The sums of the stock at each snapshot: those of the columns, and of the odd orders."""
-        changes = pl.concat(self.changes).group_by("look", "kind", "code").agg(
-            pl.col("times").sum()
-        ).sort("look")  # fmt: skip
-        by_look: dict[int, list[tuple[int, int, int]]] = {}
-        for look, kind, code, times in changes.iter_rows():
-            by_look.setdefault(look, []).append((kind, code, times))
+        changes = _summed(self.changes).sort("look").partition_by("look", as_dict=True)
         now, found = Sums(), []
         for look in range(len(self.facts.frame.snapshots)):
-            for kind, code, times in by_look.get(look, ()):
+            own = changes.get((look,))
+            for kind, _, code, times in own.iter_rows() if own is not None else ():
                 units = (now.moved, now.paid, now.either)[kind]
                 for line in self.facts.meta.lines[code]:
                     units[line.sku] += times * line.quantity
@@ -269,6 +282,10 @@ class _Work:
 def _slices(orders: pl.Series) -> Iterable[pl.Series]:
     """At most a batch of them at a time."""
     return (orders.slice(at, BATCH_ORDERS) for at in range(0, len(orders), BATCH_ORDERS))
+
+
+def _summed(changes: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(changes).group_by("kind", "look", "code").agg(pl.col("times").sum())
 
 
 def _copied(sums: Sums) -> Sums:

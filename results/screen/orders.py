@@ -1,20 +1,20 @@
 """What the deliveries and the shipments of a shard say of each order number: one row for each.
 
-`odd` marks the numbers that are not even counted in columns: two shops use one, a shipment has no
-delivery or another shop's name, there are two shipments, or a group of duplicates in which one copy
-stands twice. They are always suspects, and their figures are taken from their records.
+`odd` marks the numbers that are not even counted in columns: two shops use one, a shipment has
+another shop's name, there are two shipments, or a group of duplicates in which one copy stands
+twice. They are always suspects, and their figures are taken from their records.
 """
 
 from dataclasses import dataclass
 
 import polars as pl
 
+from results.anomalies.unauthenticated_effect import AWAY
 from results.columns.layout import FAIL, INFO, OK
 from results.history import CANCELLED, PAID
 from results.screen.facts import Facts
 
 MIXED = 0x9E3779B97F4A7C15  # odd, and without a pattern: the golden ratio in 64 bits
-AWAY = (502, 503, 504)  # as in anomalies/unauthenticated_effect
 
 
 def masked(column: str, mask: str) -> pl.Expr:

@@ -9,24 +9,22 @@ from operator import or_
 
 import polars as pl
 
+from results.anomalies.miscounted_effect import declared
+from results.anomalies.retry_amplification import REFUSALS_MIN
 from results.columns.layout import NO_LINES
 from results.health import CALM_ATTEMPTS_MIN
 from results.screen.facts import Facts
 
-REFUSALS_MIN = 5  # as in anomalies/retry_amplification
-
 
 def odd(facts: Facts) -> pl.Expr:
     """Numbers that columns do not even count."""
-    shipped = pl.col("effects") > 0
     other_shop = (pl.col("shipped_shop") != pl.col("shop")) & (
         pl.col("shipped_shop") != facts.name("")
     )
     return _any(
         pl.col("shop") != pl.col("last_shop"),
         pl.col("effects") > 1,  # A1, and A13 by it
-        shipped & pl.col("shop").is_null(),  # A4
-        shipped & other_shop,
+        other_shop,
         pl.col("odd_group"),
         pl.col("strange"),
     )
@@ -66,9 +64,9 @@ def _shipped(facts: Facts) -> list[pl.Expr]:
     untold = pl.lit(not facts.told) & (sent == NO_LINES)
     conditions = [
         shipped & pl.col("possible_ns").is_null(),  # A4, A12, A15
-        shipped & (pl.col("possible_ns") > pl.col("shipped_ns")),
+        pl.col("possible_ns") > pl.col("shipped_ns"),
         shipped & (pl.col("cancel_ok_ns") < pl.col("paid_begun_ns")),  # A10
-        shipped & (owed != NO_LINES) & (sent != owed) & ~untold,  # A11
+        (owed != NO_LINES) & (sent != owed) & ~untold,  # A11
     ]
     if facts.lost_judged:
         unshipped = pl.col("effects").is_null()
@@ -86,13 +84,12 @@ def _held(facts: Facts) -> list[pl.Expr]:
         pl.col("cancelled_look") < pl.col("paid_look"),  # A10, of cancelled ones
         (pl.col("forged") > 0) & pl.col("work_ns").is_not_null() & working,  # A15
         of_traffic & pl.col("twice"),  # A17
-        of_traffic & pl.col("logged") & ~pl.col("done_last") & pl.col("effects").is_null(),  # A9
+        pl.col("logged") & ~pl.col("done_last") & pl.col("effects").is_null(),  # A9
     ]
-    if facts.ended and facts.counted_once.len():
+    if facts.ended and declared(facts.frame):
         lacking = ~pl.col("once_last").fill_null(value=False)
         acked = (pl.col("oks") > 0) & pl.col("cancelled_ns").is_null()
-        if any(name.startswith("count ") for name in facts.frame.manifest.ledger_queries):
-            conditions.append(acked & lacking)  # A17
+        conditions.append(acked & lacking)  # A17
     if facts.ledger_judged:
         conditions += [
             of_traffic & pl.col("torn"),  # A5

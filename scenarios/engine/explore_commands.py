@@ -39,6 +39,11 @@ from scenarios.engine.options import CONFIG, DATABASE, JSON, PROVIDER, RUNS, SEE
     "memory (default: one process each).",
 )
 @click.option(
+    "--cancelled",
+    is_flag=True,
+    help="The last delivery is an orders/cancelled of the same order.",
+)
+@click.option(
     "--crash-points", is_flag=True,
     help="One delivery, one death: a table of every point and what it leads to.",
 )  # fmt: skip
@@ -60,8 +65,8 @@ from scenarios.engine.options import CONFIG, DATABASE, JSON, PROVIDER, RUNS, SEE
 @JSON
 def explore(
     strategies: tuple[str, ...], ids: str, row: str, crashes: int, deliveries: int,
-    one_process: bool, crash_points: bool, preemptions: int | None, reduced: bool | None,
-    schedules: int, provider: str,
+    one_process: bool, cancelled: bool, crash_points: bool, preemptions: int | None,
+    reduced: bool | None, schedules: int, provider: str,
     config: Path | None, database_url: str | None, seed: int | None, runs: Path | None,
     as_json: bool,
 ) -> int:  # fmt: skip
@@ -88,15 +93,15 @@ def explore(
     from scenarios.engine.explore.walk import Bounds
 
     if crash_points:
-        ids, deliveries, crashes, one_process = "distinct", 1, 1, False
+        ids, deliveries, crashes, one_process, cancelled = "distinct", 1, 1, False, False
     bounds = Bounds(
         reduced=reduced, preemptions=preemptions, schedules=schedules, unanswered=crash_points
     )
     return interruptible(
         explore_and_show(
             config, strategies, provider, chosen(seed), runs_root(runs), ids=ids, row=row,
-            deliveries=deliveries, crashes=crashes, one_process=one_process, bounds=bounds,
-            database_url=database_url, as_json=as_json, crash_points=crash_points,
+            deliveries=deliveries, crashes=crashes, one_process=one_process, cancelled=cancelled,
+            bounds=bounds, database_url=database_url, as_json=as_json, crash_points=crash_points,
         ),
         uvloop.new_event_loop,
     )  # fmt: skip

@@ -44,7 +44,7 @@ from scenarios.engine.plan import (
 from scenarios.engine.pod_objects import manifests_of, scaler_of
 from scenarios.engine.pod_settings import database_settings
 from scenarios.engine.pod_theirs import find_theirs, words
-from scenarios.engine.scenario import Autoscale
+from scenarios.engine.scenario import Autoscale, Scale
 from scenarios.engine.show import consoles, pick_strategy, say_json
 
 CLOCK_SECONDS = 5.0  # a certificate's or a token's validity suffers from more
@@ -119,7 +119,7 @@ async def examined(
     if "autoscale" in kinds:
         yield await metrics(gateway)
     yield clock(await gateway.clock_ahead_seconds())
-    async for finding in nodes(gateway, objects, target):
+    async for finding in nodes(gateway, at_most(plan, objects), target):
         yield finding
     if "crash" in kinds:
         yield await crash(gateway, objects, target, namespace, there=there, allowed=not lacking)
@@ -157,6 +157,17 @@ def touches(plan: RunPlan, objects: list[Manifest]) -> Iterator[Finding]:
         if fault.kind.startswith(("db-", "witness-")):
             victims = "the run's own database or provider"
         yield "strikes", True, f"{fault_name(fault)} ×{fault.times}: {victims} each time"
+
+
+def at_most(plan: RunPlan, objects: list[Manifest]) -> list[Manifest]:
+    """The same objects when the scenario has scaled them up."""
+    most = [fault.most for fault in plan.scenario.faults if isinstance(fault, Autoscale)]
+    most += [fault.to for fault in plan.scenario.faults if isinstance(fault, Scale)]
+    grown = copy.deepcopy(objects)
+    for one in grown:
+        if one["kind"] == "Deployment" and one["metadata"]["name"] == manifests.SERVICE:
+            one["spec"]["replicas"] = max([plan.scenario.replicas, *most])
+    return grown
 
 
 async def changed(plan: RunPlan, gateway: Gateway) -> Finding:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from loadtests import shopify
-from loadtests.dialect import CREATE, PAID, Dialect
+from loadtests.dialect import CANCELLED, CREATE, PAID, Dialect
 from loadtests.recorder import Recorder
 from loadtests.traffic import PlannedOrder
 from results.records import Intent
 from scenarios.engine.config import ServiceConfig
 
 BODY_READ_BYTES = 1 << 16
+SUFFIXES = {CREATE: "c0de", CANCELLED: "ca0c"}  # of webhook ids, made from the event's
 
 
 @dataclass(slots=True)
@@ -40,8 +41,8 @@ class Sender:
     ) -> int | None:  # fmt: skip
         """Deliver one webhook to one replica; its status, None without a complete answer."""
         webhook_id = order.webhooks[copy].webhook_id
-        if topic == CREATE:
-            webhook_id = order.event_id[:-4] + "c0de"
+        if topic in SUFFIXES:
+            webhook_id = order.event_id[:-4] + SUFFIXES[topic]
         intent = Intent(
             attempt_id=f"{webhook_id}.{copy}.{attempt}",
             group_id=str(order.order_id) * (len(order.webhooks) > 1),
@@ -56,7 +57,8 @@ class Sender:
         self.recorder.intend([intent])
         sent_ns, status, error = time.monotonic_ns(), None, None
         service = self.config.service
-        path = service.webhook if topic == PAID else service.create_webhook
+        paths = {PAID: service.webhook, CANCELLED: service.cancel_webhook}
+        path = paths.get(topic, service.create_webhook)
         url = f"{self.targets[target]}{path}"
         try:
             async with self.session.post(

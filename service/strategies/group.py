@@ -4,7 +4,8 @@ A database makes a transaction durable by waiting for its disk, and a service wa
 database once a round trip. Both are paid once a transaction, not once an order, so whoever
 commits sixty orders together pays a sixtieth of it. There is no timer: a delivery that finds
 nobody under way is a batch of one and waits for nobody; under load the batches grow by themselves,
-up to BATCH_MAX. An SKU that all orders share is locked once a batch instead of once an order.
+up to BATCH_MAX deliveries or BATCH_LINES_MAX lines. An SKU that all orders share is locked once a
+batch instead of once an order.
 
 What is decided is what `function` decides, in the same steps: the order's own row turns to 'paid'
 once. Copies of one order in one batch are one entry; which of them came first is its decision, the
@@ -41,7 +42,8 @@ from service.steps import order_key
 from service.strategies import Answer
 from service.webhook import Webhook
 
-BATCH_MAX = 256  # orders of 1000 lines included, a transaction stays below a second
+BATCH_MAX = 256
+BATCH_LINES_MAX = 5_000  # no more are begun with: all in a batch wait for its longest orders
 WAITING_MAX = 1000
 PAID = "orders/paid"
 
@@ -77,10 +79,17 @@ class Group:
     async def _flush_all(self) -> None:
         try:
             while self._waiting:
-                size = min(BATCH_MAX, len(self._waiting))
-                await self._flush([self._waiting.popleft() for _ in range(size)])
+                await self._flush(self._next_batch())
         finally:
             self._flushing = None
+
+    def _next_batch(self) -> list[Waiting]:
+        batch: list[Waiting] = []
+        lines = 0
+        while self._waiting and len(batch) < BATCH_MAX and lines < BATCH_LINES_MAX:
+            batch.append(self._waiting.popleft())
+            lines += len(batch[-1].webhook.lines)
+        return batch
 
     async def _flush(self, batch: Sequence[Waiting]) -> None:
         """Commit a batch, or else each of it by itself, and answer all."""

@@ -32,12 +32,12 @@ ROWS = {"present": "there", "absent": "absent"}
 
 async def explored(
     runs: Path, strategy: str, bounds: Bounds, *, ids: str = "both", row: str = "both",
-    crashes: int = 0, deliveries: int = 2, one_process: bool = False,
+    crashes: int = 0, deliveries: int = 2, one_process: bool = False, cancelled: bool = False,
 ) -> Exploration:  # fmt: skip
     config = load_config(OWN_CONFIG)
     wheres = cells(
         config, strategy, "honours", ids=ids, row=row, deliveries=deliveries, crashes=crashes,
-        one_process=one_process,
+        one_process=one_process, cancelled=cancelled,
     )  # fmt: skip
     plan = planned(config, strategy, "honours", 1, runs, None, "explore")
     return await explore(plan, wheres, bounds, lambda _: None)
@@ -85,6 +85,16 @@ async def test_what_deliveries_share_within_one_process(tmp_path: Path) -> None:
     assert not apart.cells[0].codes, "two processes share nothing"
 
 
+@pytest.mark.parametrize(("strategy", "codes"), [("article", {"A10"}), ("insert_first", set())])
+async def test_a_cancellation_beside_a_payment(
+    tmp_path: Path, strategy: str, codes: set[str]
+) -> None:
+    found = await explored(tmp_path, strategy, Bounds(), ids="distinct", cancelled=True)
+
+    for cell in found.cells:
+        assert cell.exhaustive and set(cell.codes) == codes, cell.where.words
+
+
 @pytest.mark.parametrize("strategy", ["for_update", "insert_first"])
 async def test_one_process_that_shares_nothing_but_a_pool_is_clean(
     tmp_path: Path, strategy: str
@@ -93,9 +103,7 @@ async def test_one_process_that_shares_nothing_but_a_pool_is_clean(
 
     for cell in found.cells:
         assert cell.exhaustive and not cell.codes, (cell.where.words, cell.silent, cell.unsure)
-        starts = {
-            [move.do for move in one.moves].index("start") for one in cell.schedules
-        }  # fmt: skip
+        starts = {[move.do for move in one.moves].index("start") for one in cell.schedules}
         assert len(starts) > 1, "the second is delivered at every moment of the first"
 
 

@@ -29,6 +29,7 @@ FOUND = {
     "serializable": set(),
     "advisory_lock": set(),
     "function": set(),
+    "group": set(),
     "insert_first": set(),
 }
 

@@ -16,8 +16,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 import structlog
+from group_support import GatedPool
 from service_support import FakeProvider, Running, start_app
 
+from service.database import open_pool
+from service.pool import Pool
 from service.strategies import strategy_names
 
 # A line per delivery would be most of the time and all of the output of ten thousand requests.
@@ -103,7 +106,7 @@ async def empty_dsn(service_cluster: str) -> AsyncIterator[str]:
 @pytest.fixture
 async def service_dsn(empty_dsn: str) -> str:
     """A fresh database with the schema applied."""
-    from service.database import apply_schema, open_pool
+    from service.database import apply_schema
 
     pool = open_pool(empty_dsn, 1, "tests")
     await apply_schema(pool)
@@ -130,3 +133,16 @@ async def running(
 ) -> AsyncIterator[Running]:
     async with start_app(service_dsn, provider, strategy) as running:
         yield running
+
+
+@pytest.fixture
+async def pool(service_dsn: str) -> AsyncIterator[Pool]:
+    """The service's pool, of four connections."""
+    pool = open_pool(service_dsn, 4, "tests")
+    yield pool
+    await pool.close(5)
+
+
+@pytest.fixture
+async def gated(pool: Pool) -> GatedPool:
+    return GatedPool(pool)

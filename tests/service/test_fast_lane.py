@@ -191,6 +191,17 @@ async def test_who_does_not_read_is_not_read(fast: Running) -> None:
         assert statuses(await read_answers(reader, 1)) == [200]
 
 
+async def test_who_never_reads_is_cut_off(fast: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_lane, "IDLE_SECONDS", 0.05)
+    async with client(fast) as (reader, writer):
+        (connection,) = fast.lane.connections
+        connection.pause_writing()
+        writer.write(request(order()))
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    assert not fast.lane.connections
+
+
 async def test_a_client_that_leaves_takes_nothing_with_it(fast: Running) -> None:
     async with fast.pool.acquire() as holder:
         await holder.execute("BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE")

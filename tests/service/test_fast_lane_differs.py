@@ -203,6 +203,9 @@ WHOLE = {
     "empty": GOOD + b"Content-Length: 0\r\n\r\n",
     "none": GOOD + b"\r\n",
     "too-big": GOOD + b"Content-Length: 1048577\r\n\r\n{}",
+    "spaces": GOOD + b"X-Shopify-Hmac-Sha256: \t x \t \r\nContent-Length: 2\r\n\r\n{}",
+    "zeros": GOOD + b"Content-Length: %b2\r\n\r\n{}" % (b"0" * 5000),
+    "some-zeros": GOOD + b"Content-Length: 002\r\n\r\n{}",
     "folded": GOOD + b"X: a\r\n b\r\nContent-Length: 2\r\n\r\n{}",
     "bare-lf": GOOD.replace(b"\r\n", b"\n") + b"Content-Length: 2\n\n{}",
     "old": GOOD.replace(b"1.1", b"1.0") + b"Content-Length: 2\r\n\r\n{}",
@@ -212,7 +215,7 @@ WHOLE = {
 @pytest.mark.parametrize("name", WHOLE)
 async def test_a_split_at_any_byte_changes_nothing(servers: Servers, name: str) -> None:
     whole = WHOLE[name]
-    for at in range(1, len(whole)):
+    for at in range(1, len(whole), 1 + len(whole) // 1000):
         wrong = await servers.differ([whole[:at], whole[at:]])
         assert not wrong
     assert not await servers.differ([whole[at : at + 1] for at in range(len(whole))])

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
-from service_support import SECRET, FakeProvider, headers, order
+from service_support import ORDER_ID, SECRET, FakeProvider, headers, order
 
 from service.relays import relay_names
 
@@ -78,18 +78,25 @@ async def _until(http: aiohttp.ClientSession, url: str, wanted: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_sigterm_fails_readiness_finishes_the_delivery_and_exits_0(empty_dsn: str) -> None:
+@pytest.mark.parametrize("ingest", ["aiohttp", "fast"])
+@pytest.mark.parametrize("strategy", ["insert_first", "group"])
+async def test_sigterm_fails_readiness_finishes_the_deliveries_and_exits_0(
+    empty_dsn: str, strategy: str, ingest: str
+) -> None:
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    async with _process("web", **_web(empty_dsn, port)) as process, aiohttp.ClientSession() as http:
+    environment = _web(empty_dsn, port, STRATEGY=strategy, INGEST=ingest)
+    async with _process("web", **environment) as process, aiohttp.ClientSession() as http:
         await _until(http, f"{url}/readyz", 200)
         holder = await asyncpg.connect(empty_dsn)
         holding = holder.transaction()
         await holding.start()
         await holder.execute("LOCK TABLE orders IN EXCLUSIVE MODE")
-        delivery = asyncio.create_task(
-            http.post(url + PAID, data=order(), headers=headers(order()))
-        )
+        bodies = [order(ORDER_ID + n) for n in range(5)]  # the last ones wait behind the first
+        deliveries = [
+            asyncio.create_task(http.post(url + PAID, data=body, headers=headers(body)))
+            for body in bodies
+        ]
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         async with asyncio.timeout(10):
             while not await holder.fetchval(waiting):  # noqa: ASYNC110
@@ -97,12 +104,13 @@ async def test_sigterm_fails_readiness_finishes_the_delivery_and_exits_0(empty_d
         process.send_signal(signal.SIGTERM)
         await _until(http, f"{url}/readyz", 503)
         await _until(http, f"{url}/healthz", 0)  # the listener is closed, the delivery still waits
-        assert not delivery.done()
+        assert not any(delivery.done() for delivery in deliveries)
         await holding.commit()
         async with asyncio.timeout(10):
-            assert (await delivery).status == 200
+            answers = await asyncio.gather(*deliveries)
+            assert [answer.status for answer in answers] == [200] * 5
             assert await process.wait() == 0
-        assert await holder.fetchval("SELECT count(*) FROM fulfillment_requests") == 1
+        assert await holder.fetchval("SELECT count(*) FROM fulfillment_requests") == 5
         await holder.close()
 
 
@@ -208,6 +216,7 @@ async def test_no_secret_and_no_body_is_in_the_log_of_what_was_unforeseen(servic
         ({"DATABASE_URL": ""}, "DATABASE_URL"),
         ({"STRATEGY": "none"}, "insert_first"),
         ({"ISOLATION": "none"}, "repeatable read"),
+        ({"INGEST": "none"}, "aiohttp"),
         ({"RELAY": "none"}, "claim_then_ship"),
         ({"PORT": "x"}, "PORT"),
         ({"POOL_SIZE": "nan"}, "POOL_SIZE"),

@@ -8,6 +8,7 @@ from scenarios.engine.catalog import unknown
 PARTS: tuple[str, ...] = (
     "in_process",
     "service",
+    "open_loop",
     "wire",
     "history",
     "start_up",

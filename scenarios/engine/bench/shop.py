@@ -112,6 +112,17 @@ class Shop:
         finally:
             await connection.close()
 
+    async def mean_batch(self) -> float:
+        """How many orders a transaction paid, by the id of the transaction in their rows."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            mean = await connection.fetchval(
+                "SELECT count(*)::float8 / greatest(1, count(DISTINCT xmin::text)) FROM orders"
+            )
+        finally:
+            await connection.close()
+        return float(mean)
+
     def cpu_seconds(self) -> float:
         """CPU time of the server so far, of its backends that ended, too."""
         times = self.postmaster.cpu_times()

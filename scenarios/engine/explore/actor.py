@@ -17,6 +17,7 @@ class Actor:
     index: int
     replica: Replica
     webhook: Webhook
+    cancels: bool = False  # it is an orders/cancelled
     sending: "asyncio.Task[int | None] | None" = None
     park: Park | None = None  # a step that waits before Postgres
     call: HeldCall | None = None  # or one that waits before the provider

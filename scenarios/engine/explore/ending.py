@@ -34,12 +34,15 @@ async def let_everything_end(
 
     async def redeliver(one: Played) -> None:
         async with limit:
-            for webhook, first in zip(one.order.webhooks, one.statuses, strict=True):
+            for index, first in enumerate(one.statuses):
                 status = first
                 for attempt in range(2, ATTEMPTS + 1):
                     if ok(status):
                         break
-                    status = await sending.pay(one.order, webhook.copy, replica, attempt)
+                    status = await sending.pay(
+                        one.order, one.order.webhooks[index].copy, replica, attempt,
+                        cancels=one.cancels(index),
+                    )  # fmt: skip
                 one.unresolved = one.unresolved or not ok(status)
 
     if again:

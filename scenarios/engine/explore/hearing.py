@@ -2,10 +2,11 @@
 
 Where every delivery has a process of its own, its port says so. In one process it has to be told:
 only one delivery is let go at a time, so what comes new is that one's, unless another could have
-gone on as well (it waited within the process for a client, a pool, a lock). Then an id of the
-delivery's own among the values decides, else whoever has waited longest for a session that they
-share. What was so decided without proof is counted, and its result is not called exhaustive; the
-orders that are played do not depend on it, for each is one of steps that are held.
+gone on as well (it waited for a lock, or within the process for a client). Then an id of the
+delivery's own among the values decides; else whose transaction it is, if every other delivery has a
+session of its own; else whoever has waited longest. The last is a guess, which is counted, and its
+result is not called exhaustive. The orders that are played do not depend on any of it: each is one
+of steps that are held.
 """
 
 from collections.abc import Sequence
@@ -126,15 +127,29 @@ class Hearing:
             return actors[0]
         keys = set() if flight is None else {*flight.keys}
         named = [one for one in actors if one.webhook.webhook_id in keys]
-        free = [one for one in actors if not one.at_gate and not one.blocked]
+        if len(named) == 1:
+            return named[0]
+        if session is not None and flight is not None and flight.step > 1:
+            own = [one for one in actors if self._in_delivery.get(session) == {one.index}]
+            if own and all(self._has_another(one, session) for one in actors if one is not own[0]):
+                return own[0]
+        free = [one for one in actors if not one.at_gate and not self._waits(one)]
         could = [one for one in free if not one.answered] or free
-        if len(named) == 1 or len(could) == 1:
-            return (named if len(named) == 1 else could)[0]
+        if len(could) == 1:
+            return could[0]
         assert self.played is not None
         self.played.unsure += 1
         users = self._users.get(session, set()) if session is not None else set()
-        own = [one for one in could if one.index in users]
-        if len(own) == 1:
-            return own[0]
+        known = [one for one in could if one.index in users]
+        if len(known) == 1:
+            return known[0]
         waited = [one for one in could if one is not self.running]
         return (waited or could or [*actors])[0]
+
+    def _has_another(self, actor: Actor, session: Session) -> bool:
+        """Whether a delivery has had steps in another session than this one."""
+        return any(actor.index in users for one, users in self._users.items() if one != session)
+
+    def _waits(self, actor: Actor) -> bool:
+        """Whether its last step is still not answered."""
+        return actor.blocked and actor.backend_pid in self._lab.wire.backends(actor.replica.name)

@@ -59,13 +59,15 @@ class Where(Struct, frozen=True, kw_only=True):
     deliveries: int = 2
     crashes: int = 0  # how many processes may die
     one_process: bool = False  # all deliveries share one, else each has its own
+    cancelled: bool = False  # the last delivery is an orders/cancelled
 
     @property
     def words(self) -> str:
         """For people: `article, distinct ids, row present`."""
         crash = f", {self.crashes} crash{'es' * (self.crashes > 1)}" if self.crashes else ""
-        one = ", one process" if self.one_process else ""
-        return f"{self.strategy}, {self.ids} ids, row {self.row}{crash}{one}"
+        more = ", one process" if self.one_process else ""
+        more += ", one cancels" if self.cancelled else ""
+        return f"{self.strategy}, {self.ids} ids, row {self.row}{crash}{more}"
 
 
 class Schedule(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from cluster.place import Replica
-from loadtests.dialect import CREATE, PAID
+from loadtests.dialect import CANCELLED, CREATE, PAID
 from loadtests.recorder import Recorder
 from loadtests.traffic import PlannedOrder, order_number, plan_order
 from scenarios.engine.explore.laboratory import Laboratory
@@ -39,10 +39,12 @@ class Orders:
         return await self.sender.deliver(order, 0, CREATE, replica.name)
 
     async def pay(
-        self, order: PlannedOrder, copy: int, replica: Replica, attempt: int = 1
-    ) -> int | None:
-        """Deliver orders/paid; the status of the answer, None without one."""
-        return await self.sender.deliver(order, copy, PAID, replica.name, attempt=attempt)
+        self, order: PlannedOrder, copy: int, replica: Replica, attempt: int = 1, *,
+        cancels: bool = False,
+    ) -> int | None:  # fmt: skip
+        """Deliver orders/paid, or orders/cancelled; the answer's status, None without one."""
+        topic = CANCELLED if cancels else PAID
+        return await self.sender.deliver(order, copy, topic, replica.name, attempt=attempt)
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ class Played:
     """One order, the moves that were made with its deliveries, and how those were answered."""
 
     order: PlannedOrder
+    cancelled: bool = False  # its last delivery is an orders/cancelled
     moves: list[Move] = field(default_factory=list)
     preemptions: int = 0
     silent: int = 0  # steps that were neither at a gate nor proved to wait
@@ -21,6 +22,10 @@ class Played:
     unsure: int = 0  # steps that could be of either delivery, or are in a transaction of both
     statuses: tuple[int | None, ...] = ()
     unresolved: bool = False  # some delivery got no `ok`, however often it came again
+
+    def cancels(self, index: int) -> bool:
+        """Whether a delivery is an orders/cancelled."""
+        return self.cancelled and index == len(self.order.webhooks) - 1
 
     def add(self, move: Move, options: Sequence[Option], last: Actor | None) -> None:
         """One more move; it is a preemption if whoever moved last could have gone on."""

@@ -104,7 +104,7 @@ async def replay(
         some = orders(schedule.where, lab, sending, at_once=times)
         for turn in range(times):
             script = Order(schedule.moves) if mended else Script(schedule.moves)
-            one = Played(await anext(some))
+            one = Played(await anext(some), schedule.where.cancelled)
             played.append(one)
             try:
                 await stage.play(

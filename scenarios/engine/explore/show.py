@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results.anomalies.catalogue import CATALOGUE
+from results.errors import ConfigError
 from results.records import Thresholds
 from scenarios.engine.catalog import unknown
 from scenarios.engine.config import ServiceConfig, find_config, load_config
@@ -45,15 +46,20 @@ def planned(
 
 def cells(
     config: ServiceConfig, strategy: str, provider: str, *, ids: str, row: str, deliveries: int,
-    crashes: int, one_process: bool = False,
+    crashes: int, one_process: bool = False, cancelled: bool = False,
 ) -> list[Where]:  # fmt: skip
     """The kinds of schedules that are asked for; a row needs somebody who makes it."""
+    if cancelled and (config.service.cancel_webhook is None or one_process):
+        raise ConfigError(
+            "--cancelled needs cancel_webhook in onceproof.toml, and a process for each delivery: "
+            "say where orders/cancelled goes, and leave --one-process out."
+        )
     makes_rows = config.service.create_webhook is not None or config.service.seed is not None
     rows: tuple[Row, ...] = ("present", "absent") if makes_rows else ("absent",)
     kinds: tuple[Ids, ...] = ("distinct", "same")
     return [
         Where(strategy=strategy, provider=provider, ids=kind, row=has, deliveries=deliveries,
-              crashes=crashes, one_process=one_process)
+              crashes=crashes, one_process=one_process, cancelled=cancelled)
         for kind in kinds if ids in (kind, "both")
         for has in rows if row in (has, "both")
     ]  # fmt: skip
@@ -61,8 +67,8 @@ def cells(
 
 async def explore_and_show(
     config_path: Path | None, strategies: Sequence[str], provider: str, seed: int, runs: Path, *,
-    ids: str, row: str, deliveries: int, crashes: int, one_process: bool, bounds: Bounds,
-    database_url: str | None, as_json: bool, crash_points: bool,
+    ids: str, row: str, deliveries: int, crashes: int, one_process: bool, cancelled: bool,
+    bounds: Bounds, database_url: str | None, as_json: bool, crash_points: bool,
 ) -> int:  # fmt: skip
     """Explore each strategy; the worst of their exit statuses: invalid, then unknown."""
     config = load_config(find_config(config_path))
@@ -75,7 +81,7 @@ async def explore_and_show(
         plan = planned(config, name, provider, seed, runs, database_url, "explore")
         wheres = cells(
             config, name, provider, ids=ids, row=row, deliveries=deliveries, crashes=crashes,
-            one_process=one_process,
+            one_process=one_process, cancelled=cancelled,
         )  # fmt: skip
         if not wheres:
             raise unknown("row", row, ["absent"])
@@ -126,6 +132,7 @@ def meaning(cell: Explored) -> str:
     """What the number of schedules stands for."""
     who = f"{cell.where.deliveries} deliveries"
     who += " in one process" if cell.where.one_process else ""
+    who += ", one cancels" if cell.where.cancelled else ""
     who += f", {cell.where.crashes} may die" if cell.where.crashes else ""
     parts = ["all there are" if cell.exhausted else "not all there are: see --schedules"]
     if cell.preemptions_max is not None:

@@ -76,7 +76,7 @@ class Stage:
         needed = 1 if one_process else len(order.webhooks)
         free = await self._lab.ready(needed, timeout_seconds=READY_SECONDS)
         self._actors = [
-            Actor(index, free[0 if one_process else index], webhook)
+            Actor(index, free[0 if one_process else index], webhook, played.cancels(index))
             for index, webhook in enumerate(order.webhooks)
         ]
         self._hearing.begin(self._actors, played)
@@ -100,7 +100,9 @@ class Stage:
         self._lab.witness.held.add(actor.replica.name)
         actor.slices = slices(actor.replica.pid)
         actor.sending = asyncio.create_task(
-            self._orders.pay(self._played.order, actor.webhook.copy, actor.replica)
+            self._orders.pay(
+                self._played.order, actor.webhook.copy, actor.replica, cancels=actor.cancels
+            )
         )
         actor.sending.add_done_callback(lambda _: self._still.moved())
         self._hearing.running = actor
@@ -301,12 +303,12 @@ class Stage:
 def _one_of_each_fresh(ready: Sequence[Actor]) -> list[Actor]:
     """Without those that have not moved and wait at the same step as an earlier one."""
     kept: list[Actor] = []
-    steps: set[str] = set()
+    steps: set[tuple[bool, str]] = set()
     for actor in ready:
         if not actor.moved:
             step = shown(actor.park.sql) if actor.park is not None else CALL
-            if step in steps:
+            if (actor.cancels, step) in steps:
                 continue
-            steps.add(step)
+            steps.add((actor.cancels, step))
         kept.append(actor)
     return kept

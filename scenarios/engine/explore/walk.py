@@ -79,7 +79,7 @@ async def _walk(
     begun = told = time.monotonic()
     async for order in orders(walk.where, lab, sending):
         tree.begin()
-        played = Played(order)
+        played = Played(order, walk.where.cancelled)
         try:
             await stage.play(
                 played,

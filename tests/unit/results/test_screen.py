@@ -1,6 +1,7 @@
 """A run judged from its columns gets the very verdict that its records give."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +13,21 @@ from hypothesis import strategies as st
 from results.bundle import Bundle
 from results.checker import check
 from results.columns import convert as conversion
+from results.columns.layout import Columns
+from results.records import Outcome
 from results.run_folder import RunFolder
 from results.screen import judge as screening
-from results.screen.judge import judge_columns
+from results.screen.facts import Facts
+from results.screen.judge import frame_of, judge_columns
+from results.screen.shard import screen
 from results.verdict import Verdict
 from tests.store_run import STORED, unpack
 from tests.unit.results import innocent_ledger, innocent_sender, innocent_wire
 from tests.unit.results.chaotic import chaotic
 from tests.unit.results.clean import clean, clean_world
 from tests.unit.results.innocent import INNOCENT
-from tests.unit.results.planted import DECLARED, planted
-from tests.unit.results.world import write
+from tests.unit.results.planted import DECLARED, NEIGHBOUR, VICTIM, planted
+from tests.unit.results.world import COUNTED, ONE_LINE, OTHER_SHOP, SHOP, World, write
 
 FILES = (innocent_ledger, innocent_sender, innocent_wire)
 
@@ -40,6 +45,108 @@ def same(folder: RunFolder) -> Verdict:
     assert screened is not None
     assert msgspec.to_builtins(screened) == msgspec.to_builtins(plain)
     return screened
+
+
+def suspects_of(folder: RunFolder) -> set[int]:
+    """The orders that the screen passes on to the judges."""
+    columns = Columns(folder)
+    meta = columns.read_meta() or conversion.convert(folder)
+    facts = Facts(columns, meta, frame_of(folder, meta))
+    return {order for shard in range(meta.shards) for order in screen(facts, shard).suspects}
+
+
+def other_shops(world: World) -> None:
+    """Shipped under the name of a shop that sent nothing: a phantom of it, and lost for ours."""
+    world.deliver(VICTIM, at_ms=2_000)
+    world.hold_state(VICTIM)
+    world.ship(VICTIM, at_ms=2_020, shop=OTHER_SHOP, lines=ONE_LINE)
+
+
+def unsent(world: World) -> None:
+    """Shipped, and in the ledger, and nobody ever sent it."""
+    world.hold_state(VICTIM, logs=0)
+    world.ship(VICTIM, at_ms=2_020, lines=ONE_LINE)
+
+
+def three_copies(world: World) -> None:
+    """Bursts of three, in turn or two together; one copy never sent, one unanswered."""
+    for number, begins in enumerate(((0, 10, 20), (0, 10, 15), (0, 9, 9), (0, 5, 5.1))):
+        order, at_ms = VICTIM + number, 2_000 + 100 * number
+        for copy, later_ms in enumerate(begins):
+            world.deliver(order, at_ms=at_ms + later_ms, copy=copy, took_ms=9.5)
+        world.hold_state(order)
+        world.ship(order, at_ms=at_ms + 50)
+    world.deliver(VICTIM, at_ms=2_000, copy=3, outcome=None)
+    world.deliver(VICTIM, at_ms=2_000, copy=4, outcome=Outcome.FAIL)
+
+
+def same_copy_twice(world: World) -> None:
+    """A group in which one copy stands twice, under two ids: its overlap is nobody's."""
+    for webhook in ("a", "b"):
+        world.deliver(VICTIM, at_ms=2_000, webhook=webhook)
+    world.deliver(VICTIM, at_ms=2_100, copy=1)
+    world.hold_state(VICTIM, ids=("a",))
+    world.ship(VICTIM, at_ms=2_020)
+
+
+def of_older_days(world: World) -> None:
+    """Paid in the ledger, and not of this traffic; half of it is of two shops."""
+    for shop in (SHOP, OTHER_SHOP):
+        world.hold_state(VICTIM, shop=shop, logs=0, ids=("old",))
+    world.hold_state(NEIGHBOUR, logs=0, movements=(*ONE_LINE, *ONE_LINE))
+    world.look(at_ms=3_000)
+    world.hold_state(VICTIM, shop=OTHER_SHOP, status="cancelled")
+
+
+def ids_of_its_own(world: World) -> None:
+    """The service logs other ids than those that it was sent."""
+    for key, state in world.states.items():
+        world.states[key] = msgspec.structs.replace(state, webhook_ids=("x", "y"))
+
+
+def forged_in_an_outage(world: World) -> None:
+    """Forged deliveries that nobody was there to refuse, one of them not even sent."""
+    world.settled_order(VICTIM, at_ms=2_000)
+    for copy, status in enumerate((502, 302, None)):
+        outcome = Outcome.INFO if status else Outcome.FAIL
+        world.deliver(VICTIM, at_ms=2_050, copy=copy, authentic=False, outcome=outcome,
+                      status=status)  # fmt: skip
+
+
+def far_too_early(world: World) -> None:
+    """The first delivery of all is of an order that nobody suspects; an older one was shipped."""
+    world.hold_state(VICTIM)
+    world.look(at_ms=40)
+    world.snapshots.sort(key=lambda one: one.begun_ns)
+    world.ship(VICTIM, at_ms=60, lines=ONE_LINE)
+    world.settled_order(NEIGHBOUR, at_ms=45)
+
+
+SPECIAL = (other_shops, unsent, three_copies, same_copy_twice, of_older_days, ids_of_its_own,
+           forged_in_an_outage, far_too_early)  # fmt: skip
+
+
+def special(change: Callable[[World], None]) -> Bundle:
+    """A run with one of these in it, without the wire."""
+    world = clean_world(3)
+    change(world)
+    world.end()
+    return blind(world.bundle())
+
+
+def unjudged() -> list[Bundle]:
+    """Clean runs that lack what a judge needs: for want of that, nobody is suspected."""
+    manifest, bundle = msgspec.structs.replace, blind(clean(3))
+    looks = tuple(manifest(one, orders=(), stock=()) for one in bundle.snapshots)
+    counted = manifest(bundle.manifest, ledger_queries=COUNTED)
+    return [
+        replace(bundle, manifest=manifest(bundle.manifest, has_witness=False), calls=()),
+        replace(bundle, calls=(), generator_ends=()),
+        replace(bundle, snapshots=looks, generator_ends=()),
+        replace(bundle, manifest=manifest(counted, status="interrupted")),
+        replace(bundle, manifest=manifest(bundle.manifest, ledger_queries=("stock",)),
+                snapshots=looks),
+    ]  # fmt: skip
 
 
 def sorted_out(verdict: Verdict) -> object:
@@ -61,6 +168,38 @@ def cut(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_planted_anomaly_is_found_in_columns(name: str, tmp_path: Path) -> None:
     assert set(same(write(planted(name), tmp_path)).totals) == DECLARED[name]
     same(write(blind(planted(name)), tmp_path))
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_nobody_is_suspected_beside_those_who_were_wronged(name: str, tmp_path: Path) -> None:
+    assert suspects_of(write(blind(planted(name)), tmp_path)) <= {VICTIM, NEIGHBOUR}
+
+
+def test_the_older_order_of_an_early_snapshot_is_a_doubt(tmp_path: Path) -> None:
+    verdict = same(write(special(far_too_early), tmp_path))
+    assert "unexplained-effects" in {doubt.cause for doubt in verdict.doubts}
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize("change", SPECIAL)
+def test_what_columns_may_get_wrong_is_judged_alike(
+    change: Callable[[World], None], tmp_path: Path
+) -> None:
+    same(write(special(change), tmp_path))
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_what_is_not_judged_makes_no_suspects(number: int, tmp_path: Path) -> None:
+    run = write(unjudged()[number], tmp_path)
+    if not run.read_manifest().has_witness:
+        run.witness.unlink()
+    same(run)
+    assert suspects_of(run) == set()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_nobody_is_suspected_in_clean_histories(seed: int, tmp_path: Path) -> None:
+    assert suspects_of(write(blind(clean(seed)), tmp_path)) == set()
 
 
 @pytest.mark.usefixtures("cut")
