@@ -28,6 +28,8 @@ nightly: .venv/installed  ## mutates judges and screen (each must be noticed); a
 	.venv/bin/python -m tests.mutate_checker
 	.venv/bin/python -m tests.mutate_screen
 	ONCEPROOF_EVERY_SCHEDULE=1 .venv/bin/pytest tests/e2e/test_explore.py -n 2
+	ONCEPROOF_HISTORIES=1000 .venv/bin/pytest tests/unit/results/test_screen.py -o timeout=3600
+	ONCEPROOF_INPUTS=100000 .venv/bin/pytest tests/service/test_fast_lane_differs.py -o timeout=3600
 	ONCEPROOF_SEEDS=100 .venv/bin/pytest tests/service/test_strategies_interleaved.py -k random
 	$(SEEDS) || $(SEEDS)
 

@@ -210,8 +210,8 @@ def stages(journal: Journal) -> list[str]:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.faults.ghost_pod._GONE_SECONDS", 0.0)
     monkeypatch.setattr("cluster.faults.autoscale._LOOK_SECONDS", 0.01)
-    monkeypatch.setattr("cluster.faults.autoscale._UP_SECONDS", 0.2)
-    monkeypatch.setattr("cluster.faults.autoscale._DOWN_SECONDS", 0.2)
+    monkeypatch.setattr("cluster.faults.autoscale._UP_SECONDS", 1.0)
+    monkeypatch.setattr("cluster.faults.autoscale._DOWN_SECONDS", 1.0)
 
 
 @pytest.mark.parametrize("kind", MAKE)

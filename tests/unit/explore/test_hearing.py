@@ -38,7 +38,7 @@ class World:
             point="before", parked_ns=0, sql=("SELECT 1 FROM x",), keys=keys, others_in_flight=0,
         )  # fmt: skip
         self.lab.wire.flight.return_value = Flight(
-            1, "I" if step == 1 else "T", step, sql=list(park.sql), keys=list(keys)
+            1, "I" if step == 1 else "T", step, sql=list(park.sql), _keys=list(keys)
         )
         self.lab.ears.on_park(park)
         (actor,) = [one for one in self.actors if one.park is park]

@@ -1,5 +1,6 @@
 """A run judged from its columns gets the very verdict that its records give."""
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -229,7 +230,7 @@ def test_the_closest_innocent_histories_are_silent_in_columns(name: str, tmp_pat
     same(write(blind(world.bundle()), tmp_path))
 
 
-ANY = settings(max_examples=200, deadline=None,
+ANY = settings(max_examples=int(os.environ.get("ONCEPROOF_HISTORIES", "40")), deadline=None,
                suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 SEEDS = st.integers(min_value=0, max_value=10**9)
 
