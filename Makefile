@@ -4,7 +4,7 @@ PYTHON ?= python3
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv && .venv/bin/pip install --quiet -c constraints.txt -e '.[test]' && touch $@
 
-.PHONY: demo test test-kubernetes nightly-kubernetes lint nightly clean
+.PHONY: demo test test-kubernetes nightly-kubernetes lint bench nightly clean
 demo: .venv/installed  ## the main job: one handler found guilty, one proved, with a report
 	.venv/bin/onceproof demo
 
@@ -19,6 +19,9 @@ nightly-kubernetes: .venv/installed  ## the same, and those that take hours
 
 lint: .venv/installed  ## the part of the tests that reads the code instead of running it
 	.venv/bin/pytest tests/tidy
+
+bench: .venv/installed  ## everything, beside its peers, into results/published
+	.venv/bin/onceproof bench --into results/published
 
 # Called again, a matrix repeats what proved nothing; a cell that differs stays.
 SEEDS = .venv/bin/onceproof matrix --seeds 20 --providers honours \

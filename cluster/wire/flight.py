@@ -22,6 +22,8 @@ SESSION = re.compile(
     # The catalogue is read; a write, a lock or a call that only names it is a step.
     r"|(?!.*(?:\b(?:INSERT|UPDATE|DELETE|MERGE|SHARE)\b|_advisory_))"
     r".*\b(?:pg_catalog|pg_type|pg_range)\b"
+    # Settings of the session, as asyncpg reads and writes them.
+    r"|\s*SELECT\s+(?:,?\s*(?:current_setting|set_config)\([^()]*\)(?:\s+AS\s+\w+)?\s*)+;?\s*\Z"
     r"|\s*SELECT\s+(?:‹[^›]*›|NULL|TRUE|FALSE)(?:\s+AS\s+\w+)?\s*;?\s*\Z",  # is it alive?
     re.IGNORECASE | re.DOTALL,
 )
