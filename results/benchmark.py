@@ -92,7 +92,8 @@ def reached(part: PartReport) -> list[Reached]:
         by_round.setdefault(sample.round, {})[sample.peer] = sample.values
     found = []
     for target in part.targets:
-        measured = [value for values in by_round.values() if (value := _value(target, values))]
+        values = [_value(target, values) for values in by_round.values()]
+        measured = [value for value in values if value is not None]  # nothing at all counts, too
         if measured:
             found.append(
                 Reached(target=target, median=median(measured), low=min(measured),
@@ -140,6 +141,8 @@ def markdown(report: BenchmarkReport) -> str:
     for part in report.parts:
         for one in reached(part):
             measured = f"{figure(one.median)} ({figure(one.low)} to {figure(one.high)})"
+            if one.rounds != report.rounds:
+                measured += f", {one.rounds} rounds"
             mark = "✓" if one.met else "missed"
             lines.append(
                 f"| {part.part} | {one.target.what} | {one.target.bound} | {measured} | {mark} |"

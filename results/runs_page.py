@@ -22,7 +22,7 @@ from results.verdict import Verdict
 
 FOLDERS_MAX = 1_000
 VERDICT_MAX_BYTES = 16 << 20
-PICTURES = ("matrix.svg", "heatmap.svg", "bench.svg")
+PICTURES = ("matrix.svg", "price.svg", "bench.svg")
 
 
 class RunRow(Struct, frozen=True, kw_only=True):

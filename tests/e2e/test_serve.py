@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -25,8 +26,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         unpack(STORED / name, folder / name)
     judged = folder / names[0]
     done = subprocess.run(
-        [sys.executable, "-m", "scenarios.engine.cli", "report", str(judged)], capture_output=True
-    )
+        [sys.executable, "-m", "scenarios.engine.cli", "report", str(judged)],
+        capture_output=True, timeout=120,
+    )  # fmt: skip
     assert (judged / "report.html").is_file(), done.stderr
     (folder / names[1] / "verdict.json").unlink(missing_ok=True)
     (folder / "matrix-1").mkdir()
@@ -45,7 +47,10 @@ def port(runs: Path) -> Iterator[int]:
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert server.stderr is not None
+    overdue = threading.Timer(60, server.kill)  # a line that never comes fails, and does not hang
+    overdue.start()
     found = re.search(r"http://127\.0\.0\.1:(\d+)", server.stderr.readline())
+    overdue.cancel()
     assert found
     try:
         yield int(found[1])

@@ -90,7 +90,7 @@ class Run:
 
     async def answered(self, connections: int) -> None:
         """Until all connections are free again."""
-        while len(self.free) < connections:  # noqa: ASYNC110
+        while len(self.free) < connections:  # noqa: ASYNC110 - under its caller's time limit
             await asyncio.sleep(0.01)
 
 

@@ -122,7 +122,7 @@ async def _process(
 async def _ready(port: int, command: Sequence[str]) -> None:
     try:
         async with asyncio.timeout(READY_SECONDS):
-            while not await asyncio.to_thread(_answers, port):  # noqa: ASYNC110
+            while not await asyncio.to_thread(_answers, port):  # noqa: ASYNC110 - another process: no event tells
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise HarnessError(

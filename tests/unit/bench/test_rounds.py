@@ -72,6 +72,18 @@ async def test_ratios_are_taken_inside_a_round(tmp_path: Path) -> None:
     assert unmeasured(report) == [ABSENT]
 
 
+async def test_a_round_in_which_nothing_was_done_counts(tmp_path: Path) -> None:
+    report, _ = await played(tmp_path, 1)
+    first, *others = report.samples
+    nothing = msgspec.structs.replace(first, values={"per_second": 0.0, "p99_ms": 0.0})
+    twice, brief = reached(msgspec.structs.replace(report, samples=(nothing, *others)))
+    assert (twice.low, twice.rounds) == (0.0, 3)
+    assert brief.low == 0.0
+    fewer = msgspec.structs.replace(report, samples=report.samples[:4])
+    text = markdown(BenchmarkReport(seed=1, rounds=3, seconds=0.1, parts=(fewer,)))
+    assert "| play | twice | ≥ 2 | 3 (2 to 4), 2 rounds | ✓ |" in text
+
+
 async def test_each_peer_once_a_round_and_the_seed_decides_the_order(tmp_path: Path) -> None:
     orders = []
     for seed in (1, 1, *range(2, 12)):
